@@ -1,0 +1,52 @@
+"""The peers' workloads as strategies of ours: the same arithmetic, the same orders."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from bus.events import CancelIntent, Intent, ReplaceIntent, Trade
+from bus.values import Action
+from strategies.port import Strategy, View, Wishes
+
+SIZE = Decimal("0.01")
+
+
+class Count(Strategy):
+    """W1: counts the trades and keeps two averages of their price; trades nothing."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+        self.fast = self.slow = 0.0
+
+    def on_trade(self, trade: Trade, view: View) -> Wishes:
+        self.heard += 1
+        price = trade.price
+        if self.heard == 1:
+            self.fast = self.slow = price
+        self.fast += 2.0 / 51 * (price - self.fast)
+        self.slow += 2.0 / 201 * (price - self.slow)
+        return None
+
+
+class Churn(Strategy):
+    """W5: a passive buy 100 below the last price, cancelled by the next trade, and so on."""
+
+    def __init__(self) -> None:
+        self.live = ""
+
+    def on_trade(self, trade: Trade, view: View) -> Wishes:
+        if self.live:
+            cancel, self.live = CancelIntent(self.live), ""
+            return cancel
+        self.live = f"{view.strategy}-{int(view.last_intent_id.rpartition('-')[2] or 0) + 1}"
+        return Intent(trade.instrument, Action.BUY, size=SIZE, limit=round(trade.price - 100.0, 2))
+
+
+class Modify(Strategy):
+    """W5-modify: one passive buy, moved to 100 below the last price by every trade."""
+
+    def on_trade(self, trade: Trade, view: View) -> Wishes:
+        limit = round(trade.price - 100.0, 2)
+        if view.last_intent_id:
+            return ReplaceIntent(view.last_intent_id, limit)
+        return Intent(trade.instrument, Action.BUY, size=SIZE, limit=limit)

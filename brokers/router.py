@@ -1,0 +1,150 @@
+"""Approved orders go out to their venue; what becomes of them comes back and is held to the table of moves.
+
+The router knows an order from approval until it is done and no request about it is still under way, and forgets it
+then. It trusts nobody: an event for an order it does not know, or a move the table does not have, raises, and
+trading halts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from brokers.order_state import CANCELLING, DONE, SUBMITTED, ImpossibleMove, Move, advance
+from brokers.outbox import Outbox
+from brokers.port import Broker
+from bus.bus import Bus
+from bus.clock import Clock
+from bus.events import (
+    CancelRejected,
+    CancelRequested,
+    OrderAccepted,
+    OrderApproved,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+    OrderSubmitted,
+    OrderTriggered,
+    ReplaceApproved,
+    ReplaceRejected,
+)
+
+Report = (
+    OrderAccepted
+    | OrderTriggered
+    | OrderCancelled
+    | OrderExpired
+    | OrderRejected
+    | OrderReplaced
+    | CancelRejected
+    | ReplaceRejected
+)
+_MOVES: Mapping[type[Report], Move] = {
+    OrderAccepted: Move.ACCEPTED,
+    OrderTriggered: Move.TRIGGERED,
+    OrderCancelled: Move.CANCELLED,
+    OrderExpired: Move.EXPIRED,
+    OrderRejected: Move.REJECTED,
+    OrderReplaced: Move.REPLACED,
+    CancelRejected: Move.CANCEL_REJECTED,
+    ReplaceRejected: Move.REPLACE_REJECTED,
+}
+_CANCEL_ASKED, _REPLACE_ASKED, _PART_FILLED, _FILLED = (
+    Move.CANCEL_ASKED,
+    Move.REPLACE_ASKED,
+    Move.PART_FILLED,
+    Move.FILLED,
+)
+_ANSWERS = frozenset({OrderCancelled, CancelRejected, OrderReplaced, ReplaceRejected})
+
+
+class Sent:
+    """An order at a venue, as we know it. ``asked`` counts cancels and replaces that have no answer yet."""
+
+    __slots__ = ("asked", "broker", "client_id", "intent_id", "state")
+
+    def __init__(self, client_id: str, intent_id: str, broker: Broker) -> None:
+        self.client_id = client_id
+        self.intent_id = intent_id
+        self.broker = broker
+        self.state = SUBMITTED
+        self.asked = 0
+
+
+class Router:
+    """``brokers`` by venue (the part of an instrument's name before the colon)."""
+
+    def __init__(self, bus: Bus, clock: Clock, outbox: Outbox, brokers: Mapping[str, Broker]) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._outbox = outbox
+        self._brokers = brokers
+        self._sent: dict[str, Sent] = {}
+        self._by_intent: dict[str, Sent] = {}
+        self.orders = 0
+
+    def attach(self, bus: Bus) -> None:
+        bus.subscribe(OrderApproved, self.on_approved)
+        bus.subscribe(CancelRequested, self.on_cancel)
+        bus.subscribe(ReplaceApproved, self.on_replace)
+        bus.subscribe(OrderFilled, self.on_filled)
+        for event_type in _MOVES:
+            bus.subscribe(event_type, self.on_report)
+
+    def on_approved(self, event: OrderApproved) -> None:
+        order = event.order
+        broker = self._brokers[order.instrument.partition(":")[0]]
+        client_id = self._outbox.next_id(order.strategy)
+        sent = Sent(client_id, order.intent_id, broker)
+        self._sent[client_id] = sent
+        self._by_intent[order.intent_id] = sent
+        self.orders += 1
+        self._bus.publish(OrderSubmitted(self._clock.now, client_id, order.intent_id))
+        broker.submit(client_id, order)
+
+    def on_cancel(self, event: CancelRequested) -> None:
+        """A cancel of what is already done, or was never sent, has lost its race: nothing to do."""
+        sent = self._by_intent.get(event.intent_id)
+        if sent is None or sent.state in DONE or sent.state is CANCELLING:
+            return
+        sent.state = advance(sent.state, _CANCEL_ASKED)
+        sent.asked += 1
+        sent.broker.cancel(sent.client_id)
+
+    def on_replace(self, event: ReplaceApproved) -> None:
+        sent = self._by_intent.get(event.intent_id)
+        if sent is None or sent.state in DONE or sent.state is CANCELLING:
+            return
+        sent.state = advance(sent.state, _REPLACE_ASKED)
+        sent.asked += 1
+        sent.broker.replace(sent.client_id, event.price, event.size)
+
+    def on_filled(self, event: OrderFilled) -> None:
+        sent = self._known(event.client_id)
+        sent.state = advance(sent.state, _PART_FILLED if event.leaves else _FILLED)
+        if sent.state in DONE:
+            self._forget(sent)
+
+    def on_report(self, event: Report) -> None:
+        sent = self._known(event.client_id)
+        kind = type(event)
+        sent.state = advance(sent.state, _MOVES[kind])
+        if kind in _ANSWERS and sent.asked:
+            sent.asked -= 1
+        if sent.state in DONE:
+            self._forget(sent)
+
+    def _known(self, client_id: str) -> Sent:
+        try:
+            return self._sent[client_id]
+        except KeyError:
+            raise ImpossibleMove(f"a report about {client_id}, which is not an order of ours") from None
+
+    def _forget(self, sent: Sent) -> None:
+        """Done, and every question about it answered: an order that keeps its place while a late refusal is on its
+        way.
+        """
+        if not sent.asked:
+            del self._sent[sent.client_id]
+            self._by_intent.pop(sent.intent_id, None)

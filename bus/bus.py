@@ -1,0 +1,122 @@
+"""The heart of the process: events go in, everyone who asked hears them, in one order, before control returns.
+
+One thread, one FIFO. A handler may publish; what it publishes waits until everyone has heard what came before, so every
+subscriber sees the first event before anyone sees the second. Handlers are plain functions keyed by the exact type of
+the event, called in the order they subscribed (``daemon/wiring.py`` is that order). A handler that raises is
+reported and the rest still run: what a failure means is decided above.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+from bus.inbox import Inbox, Overflow
+
+Event = TypeVar("Event")
+Handler = Callable[[Any], object]
+OnFailure = Callable[[Handler, object, Exception], None]
+
+
+class Subscription:
+    """One handler's place in the order. Pausing it costs the publisher nothing while it has nothing to do."""
+
+    __slots__ = ("_bus", "active", "event_type", "handler")
+
+    def __init__(self, bus: Bus, event_type: type, handler: Handler, active: bool) -> None:
+        self._bus = bus
+        self.event_type = event_type
+        self.handler = handler
+        self.active = active
+
+    def resume(self) -> None:
+        if not self.active:
+            self.active = True
+            self._bus._reroute(self.event_type)
+
+    def pause(self) -> None:
+        if self.active:
+            self.active = False
+            self._bus._reroute(self.event_type)
+
+    def close(self) -> None:
+        self._bus._drop(self)
+
+
+class _Routes(dict[type, tuple[Handler, ...]]):
+    """Handlers by event type; a type that nobody asked for has none."""
+
+    def __missing__(self, event_type: type) -> tuple[Handler, ...]:
+        self[event_type] = ()
+        return ()
+
+
+class Bus:
+    def __init__(self, on_failure: OnFailure) -> None:
+        self._on_failure = on_failure
+        self._subscriptions: dict[type, list[Subscription]] = {}
+        self._routes = _Routes()
+        self._backlog: deque[object] = deque()
+        self._busy = False
+
+    def publish(self, event: object) -> None:
+        """Deliver ``event`` to all its subscribers, or queue it behind the delivery under way."""
+        if self._busy:
+            self._backlog.append(event)
+            return
+        self._busy = True
+        backlog = self._backlog
+        routes = self._routes
+        try:
+            for handler in routes[type(event)]:
+                try:
+                    handler(event)
+                except Exception as error:
+                    self._on_failure(handler, event, error)
+            while backlog:
+                event = backlog.popleft()
+                for handler in routes[type(event)]:
+                    try:
+                        handler(event)
+                    except Exception as error:
+                        self._on_failure(handler, event, error)
+        finally:
+            self._busy = False
+
+    def subscribe(
+        self, event_type: type[Event], handler: Callable[[Event], object], *, active: bool = True
+    ) -> Subscription:
+        """Call ``handler`` with every event of exactly ``event_type``, after those who subscribed earlier."""
+        subscription = Subscription(self, event_type, handler, active)
+        self._subscriptions.setdefault(event_type, []).append(subscription)
+        self._reroute(event_type)
+        return subscription
+
+    def wanted(self, event_type: type) -> bool:
+        """Whether anyone listens to ``event_type`` at all, now or when resumed."""
+        return bool(self._subscriptions.get(event_type))
+
+    async def stream(
+        self, event_type: type[Event], *, capacity: int = 1024, policy: Overflow = Overflow.DROP_OLDEST
+    ) -> AsyncIterator[Event]:
+        """Events of one type for a consumer outside the core, from a bounded inbox of its own.
+
+        A slow consumer loses events by ``policy`` and never slows or changes the core.
+        """
+        inbox: Inbox[Event] = Inbox(capacity, policy)
+        subscription = self.subscribe(event_type, inbox.put)
+        try:
+            async for event in inbox:
+                yield event
+        finally:
+            subscription.close()
+
+    def _reroute(self, event_type: type) -> None:
+        # A new tuple, so that a delivery under way keeps the route it started with.
+        self._routes[event_type] = tuple(s.handler for s in self._subscriptions[event_type] if s.active)
+
+    def _drop(self, subscription: Subscription) -> None:
+        if subscription in (there := self._subscriptions[subscription.event_type]):
+            there.remove(subscription)
+            self._reroute(subscription.event_type)

@@ -1,0 +1,475 @@
+"""The vocabulary of the bus.
+
+Facts are nouns or past tense, requests imperative. Market events (first section) are float, are not journaled, and
+carry both clocks: ``venue_ns`` is the venue's (0 where the venue sends none), ``local_ns`` ours when the frame was
+accepted. Every other event is a record of the journal: its first field is ``ns``, our clock when it happened, and it
+encodes as the array of its fields in the order declared here. Changing that order is a new journal format.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from bus.values import Action, Check, Instrument, Liquidity, MatchSource, Order, Side, TimeInForce, TradingState
+
+Levels = list[tuple[float, float]]
+
+# --- the market ------------------------------------------------------------------------------------------------
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One public trade. ``size`` in base units (contracts for inverse); ``taker`` is the aggressor's side."""
+
+    instrument: str
+    price: float
+    size: float
+    taker: Side
+    id: int
+    venue_ns: int
+    local_ns: int
+
+
+class Quote(msgspec.Struct, frozen=True, gc=False):
+    """The best bid and ask. ``id`` is the venue's update id, 0 where there is none."""
+
+    instrument: str
+    bid: float
+    bid_size: float
+    ask: float
+    ask_size: float
+    id: int
+    venue_ns: int
+    local_ns: int
+
+
+class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """The whole book as far as the venue shows it; replaces whatever was known."""
+
+    instrument: str
+    bids: Levels
+    asks: Levels
+    id: int
+    venue_ns: int
+    local_ns: int
+
+
+class BookUpdate(msgspec.Struct, frozen=True, gc=False):
+    """Absolute sizes of changed levels, in sequence (the protocol has checked); size 0 removes the level."""
+
+    instrument: str
+    bids: Levels
+    asks: Levels
+    id: int
+    venue_ns: int
+    local_ns: int
+
+
+class Bar(msgspec.Struct, frozen=True, gc=False):
+    """Trades of ``[start_ns, end_ns)`` by the venue's clock. A closed bar never changes.
+
+    ``gap`` says that data known to be missing falls inside it. ``trades`` is 0 when the source does not say.
+    """
+
+    instrument: str
+    interval_ns: int
+    start_ns: int
+    end_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+    closed: bool
+    gap: bool
+    local_ns: int
+
+
+class Kline(msgspec.Struct, frozen=True, gc=False):
+    """A bar as the venue computes it; forming until ``closed``."""
+
+    instrument: str
+    interval_ns: int
+    start_ns: int
+    end_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+    closed: bool
+    venue_ns: int
+    local_ns: int
+
+
+class Ticker(msgspec.Struct, frozen=True, gc=False):
+    """A 24-hour summary; ``bid`` and ``ask`` are 0 where the venue leaves them out."""
+
+    instrument: str
+    last: float
+    volume: float
+    bid: float
+    ask: float
+    venue_ns: int
+    local_ns: int
+
+
+class MarkPrice(msgspec.Struct, frozen=True, gc=False):
+    """A perpetual's mark, index and current funding rate (fraction per interval, due at ``funding_ns``)."""
+
+    instrument: str
+    mark: float
+    index: float
+    rate: float
+    funding_ns: int
+    venue_ns: int
+    local_ns: int
+
+
+MARKET_EVENTS: tuple[type, ...] = (Trade, Quote, BookSnapshot, BookUpdate, Bar, Kline, Ticker, MarkPrice)
+
+# --- the session and its data ----------------------------------------------------------------------------------
+
+
+class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What every journaled event shares."""
+
+    ns: int
+
+
+class SessionOpened(Record, frozen=True):
+    """The root of the chain: everything the rest follows from, besides the inputs."""
+
+    format: int
+    trading: dict[str, Any]
+    instruments: list[Instrument]
+    opening: dict[str, Decimal]
+    seed: int
+
+
+class SessionClosed(Record, frozen=True):
+    """The last record of a session that saw the end of its inputs.
+
+    ``marks`` are the prices by which ``equity`` values what was held, in ``asset``.
+    """
+
+    equity: Decimal
+    asset: str
+    cash: dict[str, Decimal]
+    marks: dict[str, Decimal]
+
+
+class InstrumentListed(Record, frozen=True):
+    instrument: Instrument
+
+
+class FeedOpened(Record, frozen=True):
+    conn: str
+
+
+class FeedLost(Record, frozen=True):
+    conn: str
+    reason: str
+
+
+class DataGap(Record, frozen=True):
+    """Ids ``first_missing`` to ``last_missing`` of a stream never came (0, 0 where the venue does not number them)."""
+
+    instrument: str
+    stream: str
+    first_missing: int
+    last_missing: int
+
+
+class BookInvalidated(Record, frozen=True):
+    """The book may no longer be used: nothing is matched, and no other source takes its place by itself."""
+
+    instrument: str
+    reason: str
+
+
+class BookRestored(Record, frozen=True):
+    instrument: str
+    id: int
+
+
+# --- from intent to fill ---------------------------------------------------------------------------------------
+
+
+class Intent(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a strategy wants; it names no quantity it cannot know and no order id.
+
+    Size, in order of preference: ``size`` (base units), ``exposure`` (fraction of equity), else the configured
+    default. ``limit``, ``stop`` and ``trail`` are prices in quote units; without any of them the order is a market
+    order. ``expires_ns`` is when the wish is stale; ``good_till_ns`` when a resting order is pulled (GTD).
+    """
+
+    instrument: str
+    action: Action
+    size: Decimal | float | None = None
+    exposure: float | None = None
+    limit: Decimal | float | None = None
+    stop: Decimal | float | None = None
+    trail: Decimal | float | None = None
+    tif: TimeInForce = TimeInForce.GTC
+    good_till_ns: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
+    confidence: float = 1.0
+    horizon_s: int = 0
+    expires_ns: int = 0
+    reason: str = ""
+    meta: dict[str, Any] | None = None
+
+
+class CancelIntent(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    intent_id: str
+    reason: str = ""
+
+
+class ReplaceIntent(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """New limit price and/or new total size for the order of ``intent_id``; None leaves a term as it is."""
+
+    intent_id: str
+    limit: Decimal | float | None = None
+    size: Decimal | float | None = None
+    reason: str = ""
+
+
+class Decision(Record, frozen=True):
+    """An intent that stands (solo: the strategy's own; with a council: its vote), under its id."""
+
+    intent_id: str
+    strategy: str
+    intent: Intent
+
+
+class OrderApproved(Record, frozen=True):
+    """The gate let it through. ``mid`` is the market when it did: what slippage is measured against."""
+
+    order: Order
+    mid: float
+
+
+class OrderRefused(Record, frozen=True):
+    """The gate, or the translator before it, said no. ``checks`` are all rules' answers in the documented order."""
+
+    intent_id: str
+    strategy: str
+    instrument: str
+    rule: str
+    reason: str
+    checks: list[Check]
+
+
+class CancelRequested(Record, frozen=True):
+    """``who`` is a strategy, a rule of the gate, or the operator."""
+
+    intent_id: str
+    who: str
+    reason: str
+
+
+class ReplaceRequested(msgspec.Struct, frozen=True, gc=False):
+    """A strategy's wish on its way to the gate; the journal records the gate's answer, which holds all of it."""
+
+    ns: int
+    intent_id: str
+    strategy: str
+    limit: Decimal | float | None
+    size: Decimal | float | None
+    reason: str
+
+
+class ReplaceApproved(Record, frozen=True):
+    intent_id: str
+    strategy: str
+    price: Decimal
+    size: Decimal
+    reason: str
+
+
+class OrderSubmitted(Record, frozen=True):
+    """Handed to the outbox under ``client_id``; the venue may or may not have it yet."""
+
+    client_id: str
+    intent_id: str
+
+
+class OrderAccepted(Record, frozen=True):
+    """The venue has it. ``arrival_ns`` is when it got there: the moment it may first act on the market."""
+
+    client_id: str
+    venue_id: str
+    arrival_ns: int
+
+
+class OrderTriggered(Record, frozen=True):
+    """A stop's trigger was reached; from here it is a market or limit order."""
+
+    client_id: str
+    price: Decimal
+
+
+class OrderFilled(Record, frozen=True):
+    """One execution.
+
+    ``size`` in base units (contracts for inverse), ``fee`` in ``fee_asset`` (negative: a rebate), ``leaves`` is what
+    of the order is still open. ``arrival_ns`` is when the order (or its latest replacement) reached the venue;
+    ``source`` what it was matched against and ``model`` the slippage or queue model that priced it.
+    """
+
+    client_id: str
+    intent_id: str
+    strategy: str
+    instrument: str
+    fill_id: str
+    side: Side
+    price: Decimal
+    size: Decimal
+    fee: Decimal
+    fee_asset: str
+    liquidity: Liquidity
+    arrival_ns: int
+    leaves: Decimal
+    source: MatchSource
+    model: str
+
+
+class OrderCancelled(Record, frozen=True):
+    client_id: str
+    reason: str
+
+
+class OrderExpired(Record, frozen=True):
+    """The venue ended it by its own terms: an IOC or FOK remainder, a GTD date, self-trade prevention."""
+
+    client_id: str
+    reason: str
+
+
+class OrderRejected(Record, frozen=True):
+    """The venue refused it; ``code`` is the venue's own."""
+
+    client_id: str
+    code: str
+    reason: str
+
+
+class OrderReplaced(Record, frozen=True):
+    client_id: str
+    price: Decimal
+    size: Decimal
+    arrival_ns: int
+
+
+class CancelRejected(Record, frozen=True):
+    client_id: str
+    code: str
+    reason: str
+
+
+class ReplaceRejected(Record, frozen=True):
+    client_id: str
+    code: str
+    reason: str
+
+
+# --- the account -----------------------------------------------------------------------------------------------
+
+
+class FundingPaid(Record, frozen=True):
+    """A perpetual's funding: ``amount`` of ``asset`` left the account (negative: came in)."""
+
+    instrument: str
+    rate: Decimal
+    mark: Decimal
+    position: Decimal
+    amount: Decimal
+    asset: str
+
+
+class DecisionsHeld(Record, frozen=True):
+    """Bars on which a strategy chose to do nothing, packed: parallel arrays, ``ns`` is the last of them."""
+
+    strategy: str
+    instrument: str
+    bar_ends: list[int]
+    reasons: list[str]
+
+
+class EquityMarked(Record, frozen=True):
+    """Equity in the account's asset at the close of bars, packed: parallel arrays, ``ns`` is the last of them."""
+
+    marked_ns: list[int]
+    equity: list[Decimal]
+
+
+class TradingStateChanged(Record, frozen=True):
+    state: TradingState
+    rule: str
+    reason: str
+    checks: list[Check]
+
+
+class StrategyQuarantined(Record, frozen=True):
+    """The strategy raised; its orders are cancelled and it is not called again. The text of the error is in the log."""
+
+    strategy: str
+    callback: str
+    error: str
+
+
+class PartFailed(Record, frozen=True):
+    """A part of the core raised: trading halts."""
+
+    part: str
+    error: str
+
+
+class InputFaulted(Record, frozen=True):
+    """Something outside the core failed and said so."""
+
+    part: str
+    what: str
+
+
+RECORDS: dict[str, type[Record]] = {
+    cls.__name__: cls
+    for cls in (
+        SessionOpened,
+        SessionClosed,
+        InstrumentListed,
+        FeedOpened,
+        FeedLost,
+        DataGap,
+        BookInvalidated,
+        BookRestored,
+        Decision,
+        OrderApproved,
+        OrderRefused,
+        CancelRequested,
+        ReplaceApproved,
+        OrderSubmitted,
+        OrderAccepted,
+        OrderTriggered,
+        OrderFilled,
+        OrderCancelled,
+        OrderExpired,
+        OrderRejected,
+        OrderReplaced,
+        CancelRejected,
+        ReplaceRejected,
+        FundingPaid,
+        DecisionsHeld,
+        EquityMarked,
+        TradingStateChanged,
+        StrategyQuarantined,
+        PartFailed,
+        InputFaulted,
+    )
+}

@@ -1,0 +1,41 @@
+"""What may enter the core: the nine inputs. A recorded line *is* an input, field for field.
+
+Nothing else changes the core's state. ``ts`` is when we heard it, in integer nanoseconds UTC; None only on a
+recording's ``meta`` lines, which carry no time of their own.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+FRAME = None
+HTTP = "http"
+CONNECT = "connect"
+DISCONNECT = "disconnect"
+TICK = "tick"
+COMMAND = "command"
+BROKER = "broker"
+EXTERNAL = "external"
+ROW = "row"
+FAULT = "fault"
+META = "meta"
+SENT = "sent"
+END = "end"
+
+KINDS = frozenset({HTTP, CONNECT, DISCONNECT, TICK, COMMAND, BROKER, EXTERNAL, ROW, FAULT, META, SENT, END})
+
+
+class Input(msgspec.Struct, gc=False, omit_defaults=True):
+    """One line of a recording: a frame when ``kind`` is None, otherwise what ``kind`` says.
+
+    ``conn`` names the connection, ``raw`` is the text exactly as it came (base64 when ``enc`` is ``"b64"``),
+    ``url`` the request of an ``http`` or ``connect`` line.
+    """
+
+    raw: str
+    ts: int | None = None
+    conn: str | None = None
+    kind: str | None = None
+    url: str | None = None
+    enc: str | None = None
+    note: str | None = None

@@ -1,0 +1,253 @@
+"""The record of what was decided and done: a hash chain, in SQLite, written in groups.
+
+``hash[n] = sha256(hash[n-1] + body[n])`` where ``body`` is the JSON of ``[seq, type, fields]`` and the fields are the
+event's own, in declared order, ``ns`` first; before record 0 stands a hash of 32 zero bytes. Record 0 is
+``SessionOpened``: format version, resolved trading config, instruments, opening state and seed. Where one commit
+ends and the next begins is no part of the chain, so a replay that commits by the thousand and a live run that
+commits every order agree.
+
+Recording an event is one list append; encoding and hashing happen at the commit. The projections a person wants to read
+(orders, fills, refusals, …) are SQL views over the chain: they cost nothing to keep and cannot disagree with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from bus.bus import Bus
+from bus.events import RECORDS, DecisionsHeld, EquityMarked, Record
+
+FORMAT = 1
+GENESIS = bytes(32)
+PACK = 256
+"""Bars in one packed record, at most."""
+
+_SEPARATOR = b",\n"  # JSON text never holds a raw newline, so this only ever stands between bodies
+_encode = msgspec.json.Encoder().encode
+
+
+class JournalError(Exception):
+    """The file is not a journal, or not one this build can read; the text says which and why."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One record as read back: ``body`` is the exact bytes that were hashed."""
+
+    seq: int
+    type: str
+    body: bytes
+    hash: bytes
+
+    def event(self) -> Record:
+        """The record as the event it was. Raises JournalError for a type or shape this build does not know."""
+        try:
+            cls = RECORDS[self.type]
+            return msgspec.json.decode(self.body, type=tuple[int, str, cls])[2]  # type: ignore[valid-type]  # built per type
+        except (KeyError, msgspec.DecodeError) as error:
+            raise JournalError(f"record {self.seq} ({self.type}) is not readable by this build: {error}") from error
+
+
+class Chain:
+    """Events in, (body, hash) pairs out: the part that a comparing reader and a writing journal share.
+
+    Bars on which nothing was decided, and equity at each bar, are packed: ``hold`` and ``mark`` fill arrays that the
+    next other record, or the 256th bar, closes. The open pack stands where its first bar came, before anything
+    recorded since.
+    """
+
+    def __init__(self) -> None:
+        self.pending: list[Record] = []
+        self.head = GENESIS
+        self.seq = 0
+        self._opened_at = -1
+        self._held: dict[tuple[str, str], tuple[list[int], list[int], list[str]]] = {}
+        self._marked: tuple[list[int], list[Decimal]] = ([], [])
+
+    def attach(self, bus: Bus) -> None:
+        """Record every journaled event, before any other subscriber hears it."""
+        for event_type in RECORDS.values():
+            bus.subscribe(event_type, self.pending.append)
+
+    def hold(self, ns: int, strategy: str, instrument: str, bar_end_ns: int, reason: str) -> None:
+        """A strategy let a closed bar pass."""
+        if self._opened_at != len(self.pending):
+            self._open_pack()
+        pack = self._held.get((strategy, instrument))
+        if pack is None:
+            pack = self._held[strategy, instrument] = ([], [], [])
+        pack[0].append(ns)
+        pack[1].append(bar_end_ns)
+        pack[2].append(reason)
+        if len(pack[0]) == PACK:
+            self._close_pack()
+
+    def mark(self, ns: int, equity: Decimal) -> None:
+        """Equity at a closed bar."""
+        if self._opened_at != len(self.pending):
+            self._open_pack()
+        marked_ns, values = self._marked
+        marked_ns.append(ns)
+        values.append(equity)
+        if len(values) == PACK:
+            self._close_pack()
+
+    def seal(self, *, last: bool = False) -> list[tuple[bytes, bytes]]:
+        """Chain what is pending. An open pack of bars waits for the record that closes it, unless this is the
+        ``last``.
+        """
+        if self._opened_at >= 0 and (last or self._opened_at != len(self.pending)):
+            self._close_pack()
+        sealed: list[tuple[bytes, bytes]] = []
+        head, seq = self.head, self.seq
+        for event in self.pending:
+            body = _encode((seq, type(event).__name__, event))
+            head = sha256(head + body).digest()
+            sealed.append((body, head))
+            seq += 1
+        self.head, self.seq = head, seq
+        self.pending.clear()
+        if self._opened_at >= 0:
+            self._opened_at = 0
+        return sealed
+
+    def _open_pack(self) -> None:
+        """Close the one before, if something was recorded since, and open one here."""
+        if self._opened_at >= 0:
+            self._close_pack()
+        self._opened_at = len(self.pending)
+
+    def _close_pack(self) -> None:
+        """Put the packed bars in their place: before whatever closed them."""
+        packs: list[Record] = [
+            DecisionsHeld(held_ns[-1], strategy, instrument, bar_ends, reasons)
+            for (strategy, instrument), (held_ns, bar_ends, reasons) in self._held.items()
+        ]
+        marked_ns, values = self._marked
+        if values:
+            packs.append(EquityMarked(marked_ns[-1], marked_ns, values))
+        self.pending[self._opened_at : self._opened_at] = packs
+        self._opened_at = -1
+        self._held = {}
+        self._marked = ([], [])
+
+
+class Journal(Chain):
+    """The chain on disk. Raises JournalError where ``path`` already exists: a journal is never continued by another
+    run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        if path.exists():
+            raise JournalError(f"{path} already exists; a session writes a journal of its own")
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.executescript("PRAGMA page_size=32768; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
+        self._db.execute("INSERT INTO about VALUES ('format', ?)", (str(FORMAT),))
+
+    def commit(self, *, last: bool = False) -> None:
+        """Make what is pending durable against a crash of the process, in one row."""
+        first = self.seq
+        sealed = self.seal(last=last)
+        if sealed:
+            bodies = b"[" + _SEPARATOR.join([body for body, _ in sealed]) + b"]"
+            self._db.execute(
+                "INSERT INTO chain VALUES (?, ?, ?, ?)",
+                (first, len(sealed), bodies, b"".join([digest for _, digest in sealed])),
+            )
+
+    def close(self) -> None:
+        """Commit the rest and leave one self-contained file behind."""
+        self.commit(last=True)
+        self._db.execute("PRAGMA journal_mode=DELETE")
+        self._db.close()
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """The records of a journal in order, each checked against the chain.
+
+    Raises JournalError naming the record where the chain breaks, or saying why the file cannot be read at all.
+    """
+    if not path.is_file():
+        raise JournalError(f"{path} does not exist")
+    db = sqlite3.connect(path)
+    head, expected = GENESIS, 0
+    try:
+        row = db.execute("SELECT value FROM about WHERE key = 'format'").fetchone()
+        if row is None or row[0] != str(FORMAT):
+            raise JournalError(f"{path} has journal format {row and row[0]}; this build reads {FORMAT}")
+        for first, count, bodies, hashes in db.execute("SELECT first, count, bodies, hashes FROM chain ORDER BY first"):
+            if first != expected:
+                raise JournalError(f"the chain breaks at record {expected}: the next row starts at record {first}")
+            for body, digest in _split(first, count, bodies, hashes):
+                head = sha256(head + body).digest()
+                if head != digest:
+                    raise JournalError(
+                        f"the chain breaks at record {expected}: the hash of {body[:200]!r} does not fit"
+                    )
+                yield Entry(expected, _type_of(expected, body), body, digest)
+                expected += 1
+    except (sqlite3.DatabaseError, UnicodeError) as error:
+        raise JournalError(f"{path} is damaged after record {expected - 1}: {error}") from error
+    finally:
+        db.close()
+
+
+def _split(first: int, count: int, bodies: object, hashes: object) -> Iterator[tuple[bytes, bytes]]:
+    if not isinstance(bodies, bytes) or not isinstance(hashes, bytes):
+        raise JournalError(f"the chain breaks at record {first}: its row is not bodies and hashes")
+    parts = bodies[1:-1].split(_SEPARATOR)
+    if len(parts) != count or len(hashes) != 32 * count or bodies[:1] + bodies[-1:] != b"[]":
+        raise JournalError(f"the chain breaks in the row of record {first}: it does not hold {count} records")
+    for index, body in enumerate(parts):
+        yield body, hashes[32 * index : 32 * index + 32]
+
+
+def _type_of(seq: int, body: bytes) -> str:
+    try:
+        number, name, _ = msgspec.json.decode(body, type=tuple[int, str, msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise JournalError(f"record {seq} is not a record: {error}") from error
+    if number != seq:
+        raise JournalError(f"the chain breaks at record {seq}: it says it is record {number}")
+    return name
+
+
+def _view(name: str, record: type[Record]) -> str:
+    """A projection: one row per record of a type, one column per field, nested values as JSON text."""
+    columns = ", ".join(
+        f"json_extract(r.value, '$[2][{index}]') AS \"{field}\"" for index, field in enumerate(record.__struct_fields__)
+    )
+    return (
+        f"CREATE VIEW {name} AS SELECT json_extract(r.value, '$[0]') AS seq, {columns} "
+        "FROM chain, json_each(CAST(chain.bodies AS TEXT)) r "
+        f"WHERE json_extract(r.value, '$[1]') = '{record.__name__}';"
+    )
+
+
+_SCHEMA = (
+    "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);"
+    "CREATE TABLE chain (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, "
+    "bodies BLOB NOT NULL, hashes BLOB NOT NULL);"
+    + "".join(
+        _view(name, RECORDS[record])
+        for name, record in {
+            "decisions": "Decision",
+            "approvals": "OrderApproved",
+            "refusals": "OrderRefused",
+            "submissions": "OrderSubmitted",
+            "fills": "OrderFilled",
+            "rejections": "OrderRejected",
+            "equity": "EquityMarked",
+            "funding": "FundingPaid",
+            "gaps": "DataGap",
+            "states": "TradingStateChanged",
+        }.items()
+    )
+)

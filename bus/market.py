@@ -1,0 +1,125 @@
+"""What is known of every market right now: the last trade, quote, bar and mark, the book, and when we last heard.
+
+First to hear every market event, so that whoever hears it next reads a state that includes it and nothing later.
+Everyone below reads it; nobody else writes it.
+"""
+
+from __future__ import annotations
+
+from bus.book import Book
+from bus.bus import Bus
+from bus.events import (
+    Bar,
+    BookInvalidated,
+    BookSnapshot,
+    BookUpdate,
+    InstrumentListed,
+    Kline,
+    MarkPrice,
+    Quote,
+    Ticker,
+    Trade,
+)
+from bus.values import Instrument
+
+
+class Market:
+    """The present, by instrument name."""
+
+    def __init__(self, instruments: list[Instrument]) -> None:
+        self.instruments: dict[str, Instrument] = {i.name: i for i in instruments}
+        self.trades: dict[str, Trade] = {}
+        self.quotes: dict[str, Quote] = {}
+        self.bars: dict[str, Bar] = {}
+        self.marks: dict[str, MarkPrice] = {}
+        self.tickers: dict[str, Ticker] = {}
+        self.klines: dict[str, Kline] = {}
+        self.books: dict[str, Book] = {}
+
+    def attach(self, bus: Bus) -> None:
+        bus.subscribe(InstrumentListed, self.on_listed)
+        bus.subscribe(Trade, self.on_trade)
+        bus.subscribe(Quote, self.on_quote)
+        bus.subscribe(BookSnapshot, self.on_snapshot)
+        bus.subscribe(BookUpdate, self.on_update)
+        bus.subscribe(BookInvalidated, self.on_invalidated)
+        bus.subscribe(Bar, self.on_bar)
+        bus.subscribe(Kline, self.on_kline)
+        bus.subscribe(MarkPrice, self.on_mark)
+        bus.subscribe(Ticker, self.on_ticker)
+
+    def mid(self, instrument: str) -> float:
+        """The middle of the usable book, else of the last quote, else the last price; 0.0 where nothing is known."""
+        book = self.books.get(instrument)
+        if book is not None:
+            return book.mid if book.usable else 0.0
+        quote = self.quotes.get(instrument)
+        if quote is not None:
+            return (quote.bid + quote.ask) / 2
+        return self.last(instrument)
+
+    def last(self, instrument: str) -> float:
+        """The last traded price, else the last bar's close, else the middle of the last quote; 0.0 for none."""
+        trade = self.trades.get(instrument)
+        if trade is not None:
+            return trade.price
+        bar = self.bars.get(instrument)
+        if bar is not None:
+            return bar.close
+        quote = self.quotes.get(instrument)
+        return (quote.bid + quote.ask) / 2 if quote is not None else 0.0
+
+    def mark(self, instrument: str) -> float:
+        """What a position is valued at: the venue's mark price where it sends one, else the last price."""
+        mark = self.marks.get(instrument)
+        return mark.mark if mark is not None else self.last(instrument)
+
+    def heard_ns(self, instrument: str) -> int:
+        """When we last accepted anything about the instrument's market; 0 for never."""
+        heard = 0
+        for latest in (self.trades, self.quotes, self.bars):
+            event = latest.get(instrument)
+            if event is not None and event.local_ns > heard:
+                heard = event.local_ns
+        book = self.books.get(instrument)
+        return book.local_ns if book is not None and book.local_ns > heard else heard
+
+    def on_listed(self, event: InstrumentListed) -> None:
+        self.instruments[event.instrument.name] = event.instrument
+
+    def on_trade(self, trade: Trade) -> None:
+        self.trades[trade.instrument] = trade
+
+    def on_quote(self, quote: Quote) -> None:
+        self.quotes[quote.instrument] = quote
+
+    def on_snapshot(self, event: BookSnapshot) -> None:
+        book = self.books.get(event.instrument)
+        if book is None:
+            book = self.books[event.instrument] = Book()
+        book.reset(event.bids, event.asks)
+        book.id, book.venue_ns, book.local_ns = event.id, event.venue_ns, event.local_ns
+
+    def on_update(self, event: BookUpdate) -> None:
+        book = self.books[event.instrument]
+        book.apply(event.bids, event.asks)
+        book.id, book.venue_ns, book.local_ns = event.id, event.venue_ns, event.local_ns
+
+    def on_invalidated(self, event: BookInvalidated) -> None:
+        book = self.books.get(event.instrument)
+        if book is None:  # a book that was subscribed and never became whole is a book too: nothing may replace it
+            book = self.books[event.instrument] = Book()
+        book.invalidate()
+
+    def on_bar(self, bar: Bar) -> None:
+        if bar.closed:
+            self.bars[bar.instrument] = bar
+
+    def on_kline(self, kline: Kline) -> None:
+        self.klines[kline.instrument] = kline
+
+    def on_mark(self, mark: MarkPrice) -> None:
+        self.marks[mark.instrument] = mark
+
+    def on_ticker(self, ticker: Ticker) -> None:
+        self.tickers[ticker.instrument] = ticker

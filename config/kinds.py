@@ -1,0 +1,51 @@
+"""The kinds of values a setting can have: amounts, counts, shares, times, names, each with its bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+
+def _exact(value: object) -> object:
+    """A number as it was written: true is not 1, and a float means the decimal it prints as."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def _written(pattern: str, words: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {words}")
+        return text
+
+    return check
+
+
+NUMBER = BeforeValidator(_exact)
+_FINEST = {"le": 10**15, "decimal_places": 18}
+
+Amount = Annotated[Decimal, NUMBER, Field(gt=0, **_FINEST)]
+AmountOrZero = Annotated[Decimal, NUMBER, Field(ge=0, **_FINEST)]
+FeeRate = Annotated[Decimal, NUMBER, Field(ge=Decimal("-0.01"), le=Decimal("0.05"), decimal_places=18)]
+Count = Annotated[int, NUMBER, Field(ge=1, le=1_000_000)]
+WholeBasisPoints = Annotated[int, NUMBER, Field(ge=1, le=10_000)]
+BasisPoints = Annotated[float, NUMBER, Field(ge=0, le=10_000)]
+Milliseconds = Annotated[float, NUMBER, Field(ge=0, le=60_000)]
+Seconds = Annotated[float, NUMBER, Field(gt=0, le=604_800)]
+"""More than nothing, at most a week."""
+
+Asset = Annotated[str, AfterValidator(_written(r"[A-Z0-9]{1,20}", "upper case letters and digits, as in USDT"))]
+InstrumentName = Annotated[
+    str, AfterValidator(_written(r"[a-z0-9]+:[^\s:]+(:[^\s:]+)?", "venue:SYMBOL, as in binance:BTC/USDT"))
+]
+StrategyName = Annotated[
+    str,
+    AfterValidator(
+        _written(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,31}", "at most 32 letters, digits, dots, hyphens and underscores")
+    ),
+]

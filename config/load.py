@@ -1,0 +1,257 @@
+"""Reads the configuration: defaults < TOML file < environment < ``--set``, the later over the earlier, table by table.
+
+Whatever is wrong becomes one ``ConfigError`` that names where the value came from, the setting, the value, what is
+allowed and what to do; the command line turns it into exit code 4. Also reads the built-in table of instruments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import reduce
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from config.schema import Config, InstrumentTerms, Venue
+
+PREFIX = "ARGUS__"
+DELIMITER = "__"
+FILE_VARIABLE = "ARGUS_CONFIG"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text says why and what to do, one line for each fault."""
+
+
+class _Layer(NamedTuple):
+    origin: str
+    values: dict[str, Any]
+
+
+def load(path: Path | None, overrides: Sequence[str], environ: Mapping[str, str]) -> Config:
+    """The resolved configuration; without ``path`` the file is the one ARGUS_CONFIG names, if any."""
+    if path is None and environ.get(FILE_VARIABLE):
+        path = Path(environ[FILE_VARIABLE])
+    layers = [
+        # The models a venue starts from, so that `venue.entry.low_ms = 20` says of which model.
+        _Layer("the defaults", {"trading": {"venue": Venue().model_dump()}}),
+        *([_file(path)] if path is not None else []),
+        *_environment(environ),
+        *(_override(text) for text in overrides),
+    ]
+    try:
+        return Config.model_validate(reduce(_merge, (layer.values for layer in layers)))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(fault, layers) for fault in error.errors())) from None
+
+
+def known_instruments(extra: Sequence[InstrumentTerms] = ()) -> list[InstrumentTerms]:
+    """The built-in table, with ``extra`` added to it or, under the same name, in place of its entries."""
+    text = resources.files("config").joinpath("instruments.toml").read_text("utf-8")
+    table = tomllib.loads(text, parse_float=Decimal)["instruments"]
+    listed = TypeAdapter(list[InstrumentTerms]).validate_python(table)
+    return list({terms.name: terms for terms in [*listed, *extra]}.values())
+
+
+# --- the layers ------------------------------------------------------------------------------------------------
+
+
+def _file(path: Path) -> _Layer:
+    try:
+        text = path.read_text("utf-8-sig")  # Windows editors like to begin a file with a byte-order mark
+        return _Layer(str(path), tomllib.loads(text, parse_float=Decimal))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file that exists") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}; correct that line") from None
+
+
+def _environment(environ: Mapping[str, str]) -> list[_Layer]:
+    """One layer for all variables of ours; each must arrive somewhere, or it was misspelt."""
+    for name in environ:
+        if re.match(r"ARGUS_(TRADING|PROCESS)_", name, re.IGNORECASE):
+            raise ConfigError(f"environment: {name}: settings begin with {PREFIX}, with two underscores; rename it")
+    ours = {name: text for name, text in environ.items() if name.upper().startswith(PREFIX)}
+    if not ours:
+        return []
+    for name in ours:
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+            # Names of variables have no case and no colons, so they cannot name an instrument.
+            table, _, key = name.rpartition(DELIMITER)
+            raise ConfigError(f"environment: {name}: {key!r} cannot be part of a name; set the table: {table}={{...}}")
+
+    from config.environment import read_variables
+
+    values = read_variables(ours, PREFIX, DELIMITER, _value)
+    for name in ours:
+        path = _path_of_variable(name)
+        if _depth(values, path) < len(path):
+            close = _nearest(path[0], Config.model_fields) if len(path) > 1 else ""
+            raise ConfigError(f"environment: {name}: there is no such setting, or it is set as a whole as well{close}")
+    match values:
+        case {"trading": {"cash": dict(cash)}}:
+            values["trading"]["cash"] = {asset.upper(): amount for asset, amount in cash.items()}
+    return [_Layer("environment", values)]
+
+
+def _path_of_variable(name: str) -> list[str]:
+    return name[len(PREFIX) :].lower().split(DELIMITER)
+
+
+def _override(text: str) -> _Layer:
+    key, equals, value = text.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError(f"--set {text}: must be key=value, as in limits.max_notional=5000")
+    if path[0] not in Config.model_fields:
+        path.insert(0, "trading")
+    values: Any = _value(value.strip())
+    for step in reversed(path):
+        values = {step: values}
+    return _Layer(f"--set {text}", values)
+
+
+def _value(text: str) -> Any:
+    """A TOML value, else the text itself: ``5000``, ``true``, ``["1m"]``, ``{a = 1}``, ``next_open``."""
+    try:
+        match tomllib.loads(f"value = {text}", parse_float=Decimal):
+            case {"value": value, **rest} if not rest:
+                return value
+    except tomllib.TOMLDecodeError:
+        pass
+    return text
+
+
+def _merge(lower: dict[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """``upper`` over ``lower``; lists and values are replaced whole, and so is a table that now names another model."""
+    if "model" in upper and upper["model"] != lower.get("model"):
+        return dict(upper)
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+# --- what to say about a fault ---------------------------------------------------------------------------------
+
+_WORDS = {
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "dict_type": "must be a table",
+    "list_type": 'must be a list, as in ["a", "b"]',
+    "path_type": "must be a path",
+    "union_tag_not_found": "must name its model",
+}
+"""What we say where pydantic speaks of Python."""
+
+
+def _explain(fault: Any, layers: Sequence[_Layer]) -> str:
+    place = _place(fault["loc"])
+    path, kind = place.path, fault["type"]
+    # The layer that leads furthest down the path set the value; of equals, the later.
+    layer = max(reversed(layers), key=lambda each: _depth(each.values, path))
+    where = f"{_origin(layer, path)}: {_dotted(path)}"
+    match kind:
+        case "extra_forbidden":
+            return f"{where}: there is no such setting{_nearest(str(path[-1]), place.owner.model_fields)}"
+        case "missing":
+            return f"{where}: is missing{_meaning(place.field)}; add it"
+        case "union_tag_invalid":
+            return f"{where}.model = {fault['ctx']['tag']!r}: must be one of {fault['ctx']['expected_tags']}"
+    words = _WORDS.get(kind) or re.sub("^(Input|Decimal input|List|Dictionary|String) should", "must", fault["msg"])
+    words = words.removeprefix("Value error, ")
+    return f"{where}{_shown(fault['input'])}: {words}{_meaning(place.field)}; {_remedy(place.field)}"
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    """``trading.strategies[0].name``"""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def _shown(value: object) -> str:
+    match value:
+        case dict() | BaseModel():
+            return ""
+        case Decimal():
+            return f" = {value}"
+    return f" = {value!r}"
+
+
+class _Place(NamedTuple):
+    """Where in the schema a fault is: the path without pydantic's own marks, the table, the field if it is one."""
+
+    path: list[str | int]
+    owner: type[BaseModel]
+    field: FieldInfo | None
+
+
+def _place(location: Sequence[str | int]) -> _Place:
+    path: list[str | int] = []
+    owner: type[BaseModel] = Config
+    field: FieldInfo | None = None
+    kind: Any = Config
+    for step in location:
+        if _is_table(kind):
+            owner, field = kind, kind.model_fields.get(step)
+            kind = field.annotation if field is not None else None
+            path.append(step)
+        elif field is not None and field.discriminator:
+            # A model's name: pydantic puts it into the location, nobody writes it there.
+            kind = {each.model_fields["model"].default: each for each in get_args(kind)}[step]
+        elif get_origin(kind) in (dict, list) and step != "[key]":
+            kind = get_args(kind)[-1]
+            path.append(step)
+    return _Place(path, owner, field)
+
+
+def _is_table(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _depth(values: Any, path: Sequence[str | int]) -> int:
+    """How far down ``path`` leads in ``values``."""
+    for depth, step in enumerate(path):
+        try:
+            values = values[step]
+        except (KeyError, IndexError, TypeError):
+            return depth
+    return len(path)
+
+
+def _origin(layer: _Layer, path: Sequence[str | int]) -> str:
+    return (
+        layer.origin
+        if layer.origin != "environment"
+        else f"environment, {PREFIX}{DELIMITER.join(map(str, path)).upper()}"
+    )
+
+
+def _nearest(wrong: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(wrong, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; the settings here are {', '.join(known)}"
+
+
+def _meaning(field: FieldInfo | None) -> str:
+    return f" ({field.description})" if field is not None and field.description else ""
+
+
+def _remedy(field: FieldInfo | None) -> str:
+    if field is None or field.is_required():
+        return "correct it"
+    default = field.default
+    plain = isinstance(default, str | int | float | Decimal | Path)
+    return (
+        f"correct it, or leave it out for the default {default}"
+        if plain
+        else "correct it, or leave it out for the default"
+    )

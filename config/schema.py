@@ -1,0 +1,370 @@
+"""Everything that can be set, its bounds and its defaults, and nothing that acts on it.
+
+Two parts. ``Trading`` is what a session's results follow from: resolved, brought to one canonical form and hashed into
+the root of the journal. ``Process`` is where and how the process runs: paths, logging, how to read table files. Unknown
+keys are refused, every limit has a finite default, and there is no value that means "unlimited".
+
+Amounts of money and size are ``Decimal`` and never pass through binary float; parameters of models and strategies are
+float.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from config.kinds import (
+    NUMBER,
+    Amount,
+    AmountOrZero,
+    Asset,
+    BasisPoints,
+    Count,
+    FeeRate,
+    InstrumentName,
+    Milliseconds,
+    Seconds,
+    StrategyName,
+    WholeBasisPoints,
+)
+
+_UNITS_NS = {"s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000}
+
+
+def parse_interval(text: str) -> int:
+    """The length in nanoseconds of ``"1s"``, ``"5m"``, ``"1h"``, ``"1d"``."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text)
+    if match is None:
+        raise ValueError(f"must be a whole number and one of s, m, h, d, as in 1s, 5m, 1h, 1d, not {text!r}")
+    return int(match[1]) * _UNITS_NS[match[2]]
+
+
+def _interval(text: str) -> str:
+    parse_interval(text)
+    return text
+
+
+Interval = Annotated[str, AfterValidator(_interval)]
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+class Part(BaseModel):
+    """What every table of the configuration shares."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+# --- the simulated venue ---------------------------------------------------------------------------------------
+
+
+class FixedLatency(Part):
+    model: Literal["fixed"] = "fixed"
+    ms: Milliseconds = 0.0
+
+
+class UniformLatency(Part):
+    model: Literal["uniform"] = "uniform"
+    low_ms: Milliseconds = 50.0
+    high_ms: Milliseconds = 200.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> UniformLatency:
+        if self.low_ms > self.high_ms:
+            raise ValueError(f"low_ms {self.low_ms:g} must not be above high_ms {self.high_ms:g}")
+        return self
+
+
+class LogNormalLatency(Part):
+    model: Literal["lognormal"] = "lognormal"
+    median_ms: Annotated[float, NUMBER, Field(gt=0, le=60_000)]
+    sigma: Annotated[float, NUMBER, Field(gt=0, le=5)] = Field(description="standard deviation of the logarithm")
+
+
+class MeasuredLatency(Part):
+    model: Literal["measured"] = "measured"
+    samples_ms: list[Milliseconds] = Field(min_length=1, description="measured latencies, drawn with equal chance")
+
+
+Latency = Annotated[FixedLatency | UniformLatency | LogNormalLatency | MeasuredLatency, Field(discriminator="model")]
+
+
+class WalkTheBook(Part):
+    model: Literal["walk_the_book"] = "walk_the_book"
+
+
+class SpreadPlusImpact(Part):
+    model: Literal["spread_plus_impact"] = "spread_plus_impact"
+    half_spread_bps: BasisPoints
+    impact_bps: BasisPoints
+
+
+class NextOpen(Part):
+    model: Literal["next_open"] = "next_open"
+
+
+class LastPrice(Part):
+    model: Literal["last_price"] = "last_price"
+
+
+Slippage = Annotated[WalkTheBook | SpreadPlusImpact | NextOpen | LastPrice, Field(discriminator="model")]
+
+
+class InstrumentFees(Part):
+    """Each instrument's own."""
+
+    model: Literal["instrument"] = "instrument"
+
+
+class FixedFees(Part):
+    model: Literal["fixed"] = "fixed"
+    maker: FeeRate = Field(description="fraction of the notional: 0.001 is 0.1 %, negative is a rebate")
+    taker: FeeRate = Field(description="fraction of the notional: 0.001 is 0.1 %")
+
+
+class Venue(Part):
+    """The assumptions of the simulated venue, each a table whose ``model`` names it."""
+
+    entry: Latency = Field(default=UniformLatency(), description="latency of a new or changed order")
+    ack: Latency = Field(default=FixedLatency(), description="latency of the venue's answers")
+    cancel: Latency = Field(default=UniformLatency(), description="latency of a cancel")
+    slippage: Slippage = WalkTheBook()
+    queue: Literal["cancels_behind_us", "cancels_pro_rata"] = "cancels_behind_us"
+    fees: Annotated[InstrumentFees | FixedFees, Field(discriminator="model")] = InstrumentFees()
+
+
+# --- what decides ----------------------------------------------------------------------------------------------
+
+
+class OrderRate(Part):
+    orders: Count = Field(default=50, description="most orders within per_s seconds")
+    per_s: Seconds = 1.0
+
+
+class Limits(Part):
+    max_notional: Amount = Field(default=Decimal(10_000), description="largest notional of one order, in quote units")
+    max_position: Amount = Field(
+        default=Decimal(25_000), description="largest notional held in one instrument, in quote units"
+    )
+    symbol_position_limits: dict[InstrumentName, Amount] = Field(
+        default={}, description='largest position by instrument, in base units: {"binance:BTC/USDT" = 0.5}'
+    )
+    max_drawdown_bps: WholeBasisPoints = Field(
+        default=1_000,
+        description="loss since the session's start that halts trading, in basis points of equity: 400 is 4 %",
+    )
+    max_consecutive_rejects: Count = Field(default=5, description="rejects in a row that halt trading")
+    stale_data_threshold_s: Seconds = Field(
+        default=30.0, description="oldest market data an order may rest on, in seconds"
+    )
+    price_collar_bps: WholeBasisPoints = Field(
+        default=500, description="how far from the market a limit price may be, in basis points"
+    )
+    order_rate: OrderRate = OrderRate()
+    max_open_orders: Count = Field(default=200, description="most orders open at once")
+
+
+class Sizing(Part):
+    notional: Amount = Field(
+        default=Decimal(1_000), description="size of an order whose intent names none, in account currency"
+    )
+
+
+class Bars(Part):
+    intervals: list[Interval] = Field(default=[], description='lengths of the bars built from trades: ["1s", "5m"]')
+    empty: Literal["none", "flat"] = Field(
+        default="none", description="what a stretch without trades yields: no bar, or a flat one"
+    )
+
+    @field_validator("intervals")
+    @classmethod
+    def _once(cls, intervals: list[str]) -> list[str]:
+        if len({parse_interval(text) for text in intervals}) < len(intervals):
+            raise ValueError("must name each length once (60s and 1m are the same)")
+        return intervals
+
+
+class StrategyEntry(Part):
+    """One strategy. ``name`` keys its intent ids and random draws; without one it is what ``use`` ends with."""
+
+    use: str = Field(min_length=1, description='"module:Name" or the path of a file')
+    name: StrategyName
+    params: dict[str, Any] = {}
+    instruments: list[InstrumentName] = Field(
+        default=[], description="instruments it hears; none means all of the session"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: object) -> object:
+        if isinstance(values, Mapping) and isinstance(use := values.get("use"), str) and "name" not in values:
+            return {**values, "name": Path(use.rpartition(":")[2]).stem}
+        return values
+
+    @field_validator("params")
+    @classmethod
+    def _params(cls, params: dict[str, Any]) -> dict[str, Any]:
+        return {name: _param(value) for name, value in params.items()}
+
+
+def _param(value: object) -> object:
+    """Parameters are numbers of a model, not money: what was read exactly becomes float here."""
+    match value:
+        case Decimal() | float():
+            if not math.isfinite(number := float(value)):
+                raise ValueError(f"a parameter must be finite, not {value}")
+            return number
+        case None | str() | int():
+            return value
+        case list():
+            return [_param(item) for item in value]
+        case dict():
+            return {str(key): _param(item) for key, item in value.items()}
+    raise ValueError(f"a parameter must be a number, text, true, false, a list or a table, not {value!r}")
+
+
+class InstrumentTerms(Part):
+    """An instrument as a table names it: the fields of ``bus.values.Instrument``, in that order."""
+
+    name: InstrumentName
+    symbol: str = Field(min_length=1, description="what the venue calls it")
+    base: Asset
+    quote: Asset
+    settle: Asset
+    kind: Literal["spot", "linear", "inverse"] = "spot"
+    tick: Amount = Field(default=Decimal("0.01"), description="price step")
+    lot: Amount = Field(default=Decimal("0.00000001"), description="size step")
+    min_size: AmountOrZero = Decimal(0)
+    max_size: AmountOrZero = Decimal(0)
+    max_market_size: AmountOrZero = Decimal(0)
+    min_notional: AmountOrZero = Decimal(0)
+    multiplier: Amount = Field(default=Decimal(1), description="quote units in one inverse contract")
+    maker_fee: FeeRate = Field(
+        default=Decimal(0), description="fraction of the notional: 0.001 is 0.1 %, negative is a rebate"
+    )
+    taker_fee: FeeRate = Field(default=Decimal(0), description="fraction of the notional: 0.001 is 0.1 %")
+    fee_asset: Literal["quote", "received"] = "quote"
+    price_up: AmountOrZero = Field(
+        default=Decimal(0), description="highest price of an order as a multiple of the market; 0: none"
+    )
+    price_down: AmountOrZero = Field(
+        default=Decimal(0), description="lowest price of an order as a multiple of the market"
+    )
+    trading: bool = True
+
+    @property
+    def venue(self) -> str:
+        return self.name.partition(":")[0]
+
+    def row(self) -> list[Any]:
+        """The values in order, as ``msgspec.convert(row, Instrument)`` takes them."""
+        return [str(value) if isinstance(value, Decimal) else value for value in self.model_dump().values()]
+
+
+class Journal(Part):
+    holds: bool = Field(
+        default=False, description="also journal decisions to do nothing and equity at each bar, packed"
+    )
+
+
+class Trading(Part):
+    asset: Asset = Field(default="USDT", description="the account's currency")
+    cash: dict[Asset, AmountOrZero] = Field(
+        default={"USDT": Decimal(100_000)},
+        min_length=1,
+        description="what the account opens with; naming any replaces the default",
+    )
+    seed: Annotated[int, NUMBER, Field(ge=0, lt=2**63)] = 7
+    sizing: Sizing = Sizing()
+    limits: Limits = Limits()
+    venue: Venue = Venue()
+    bars: Bars = Bars()
+    strategies: list[StrategyEntry] = []
+    journal: Journal = Journal()
+    instruments: list[InstrumentTerms] = Field(
+        default=[], description="instruments to add to the built-in table, or to replace there"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Trading:
+        for what, names in (
+            ("strategies", [entry.name for entry in self.strategies]),
+            ("instruments", [entry.name for entry in self.instruments]),
+        ):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"two {what} are named {twice[0]!r}; give each a name of its own")
+        return self
+
+
+# --- where it runs ---------------------------------------------------------------------------------------------
+
+
+class Logging(Part):
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+
+
+class TableFile(Part):
+    """How to read the table files whose name fits ``match``."""
+
+    match: str = Field(min_length=1, description="pattern of the file's name: *_1h_*.parquet")
+    instrument: InstrumentName
+    content: Literal["trades", "quotes", "bars"]
+    columns: dict[str, str | int] = Field(default={}, description="our name of a column to the file's, or its index")
+    interval: Interval | None = Field(default=None, description="length of the bars")
+    stamp: Literal["start", "end"] = Field(default="start", description="which end of a bar its time is")
+
+    @model_validator(mode="after")
+    def _only_bars_have_a_length(self) -> TableFile:
+        if self.interval is not None and self.content != "bars":
+            raise ValueError(f"interval is for bars; {self.content} have none")
+        return self
+
+
+class Process(Part):
+    out_dir: Path = Field(default=Path("var/sessions"), description="folder that session directories are made in")
+    kill_file: Path = Field(default=Path("var/kill"), description="trading halts while this file exists")
+    logging: Logging = Logging()
+    tables: list[TableFile] = []
+
+    @field_validator("kill_file")
+    @classmethod
+    def _named(cls, path: Path) -> Path:
+        if not path.name:
+            raise ValueError("must name a file")  # an empty path is the working directory, which always exists
+        return path
+
+
+class Config(Part):
+    trading: Trading = Trading()
+    process: Process = Process()
+
+
+# --- the canonical form ----------------------------------------------------------------------------------------
+
+
+def canonical(trading: Trading) -> dict[str, Any]:
+    """JSON-ready, keys sorted, decimals as plain text: the same settings, however written, give the same bytes."""
+    form: dict[str, Any] = _canonical(trading.model_dump())
+    return form
+
+
+def _canonical(value: object) -> Any:
+    match value:
+        case dict():
+            return {key: _canonical(value[key]) for key in sorted(value)}
+        case list():
+            return [_canonical(item) for item in value]
+        case Decimal():
+            text = format(value, "f")
+            return (text.rstrip("0").rstrip(".") if "." in text else text) if value else "0"
+        case float():
+            return value + 0.0  # -0.0 is 0.0
+    return value

@@ -1,0 +1,5 @@
+"""``python -m daemon`` is ``argus``."""
+
+from daemon.cli import main
+
+main()

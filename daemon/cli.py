@@ -1,0 +1,316 @@
+"""``argus``: the command line. Words in, one call, words out; what a command does is in the module it names.
+
+Reports go to stdout, everything else to stderr; with ``--json`` the last line of stdout is one JSON object. Exit
+codes: 0 clean, 1 error, 2 usage, 4 config.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from bus import money
+from daemon.errors import CLEAN, CONFIG, ERROR, USAGE, Usage
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Replay, verify and report trading sessions.",
+)
+UPPER = {"demo": "sandbox.demo:run"}
+"""Commands of the layers above this one, by name: resolved when they are used."""
+
+_out = Console(soft_wrap=True, highlight=False)
+_err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
+SessionDir = Annotated[Path, typer.Argument(metavar="SESSION", help="The session's directory.")]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE…", help="Recordings (.jsonl[.zst|.gz]) or tables (.parquet, .csv[.gz]).")
+]
+Venue = Annotated[str | None, typer.Option(help="The venue, where a recording does not say it itself.")]
+OfInstrument = Annotated[str | None, typer.Option("--instrument", help="What a table is of, as binance:BTC/USDT.")]
+Interval = Annotated[
+    list[str] | None, typer.Option("--interval", help="Length of bars, as 1s, 1m, 1h; may be repeated.")
+]
+
+
+def main() -> None:
+    """Entry point of ``argus`` and ``python -m daemon``."""
+    from daemon.doctor import intruders
+
+    money.install()
+    if found := intruders():
+        _err.print("\n".join(found), style="red")
+        sys.exit(ERROR)
+    sys.path.append(os.getcwd())  # a user's own strategies live where they work; behind everything installed
+    sys.exit(guarded(app))
+
+
+def guarded(call: Callable[[], Any]) -> int:
+    """Run a command; what the user can mend comes back as one line and an exit code, never as a traceback."""
+    try:
+        call()
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else CLEAN
+    except KeyboardInterrupt:
+        return ERROR
+    except BrokenPipeError:  # whoever read our output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        _err.print(f"argus: {error}", style="red", markup=False)
+        return code
+    return CLEAN
+
+
+def exit_code(error: Exception) -> int | None:
+    """What the user's mistake is worth; None for a mistake of ours."""
+    from bus.journal import JournalError
+    from config.load import ConfigError
+    from daemon.session import SessionError
+    from daemon.sources import BadSource
+    from feeds.columns import NotATable
+    from feeds.frames import NotARecording
+    from strategies.load import UnknownStrategy
+    from strategies.port import BadParameter
+
+    for kinds, code in (
+        ((Usage, BadSource, UnknownStrategy, BadParameter), USAGE),
+        ((ConfigError,), CONFIG),
+        ((NotARecording, NotATable, SessionError, JournalError, OSError), ERROR),
+    ):
+        if isinstance(error, kinds):
+            return code
+    return None
+
+
+@app.command()
+def replay(
+    files: Files,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="stub, ema_cross, buy_and_hold, module:Name or file.py; may be repeated.")
+    ] = None,
+    params: Annotated[
+        list[str] | None, typer.Option(help="k=v,k=v or a JSON object; one for each --strategy, in order.")
+    ] = None,
+    interval: Interval = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file; see config/example.toml.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the simulated venue's draws.")] = None,
+    venue: Venue = None,
+    instrument: OfInstrument = None,
+    speed: Annotated[str, typer.Option(help="max, or times real time: 1, 10, …")] = "max",
+    out: Annotated[
+        Path | None, typer.Option(help="The session's directory; a new one under var/sessions otherwise.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run recorded market data through strategies, the risk gate and the simulated venue."""
+    from daemon import app as daemon
+    from daemon.replay import run_async
+    from daemon.summary import print_result, print_terms
+
+    request = daemon.Request(
+        files,
+        strategy or (),
+        [parse_params(text) for text in params or ()],
+        interval or (),
+        config,
+        set_ or (),
+        seed,
+        venue,
+        parse_speed(speed),
+        out,
+        instrument,
+        os.environ,
+    )
+    if config is None:
+        print_terms(_err, daemon.resolve(request).trading)
+    with progress("replaying") as watch:
+        result = run_async(daemon.replay(request, watch, lambda text: _err.print(text, style="yellow", markup=False)))
+    print_result(_err if json else _out, _err, result)
+    if json:
+        _json(result.summary)
+
+
+@app.command()
+def verify(
+    session: SessionDir,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Where the recording is now, if it moved; once per file.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a session again and compare every record; exit 1 names the first that differs."""
+    from daemon import verify as verifier
+    from daemon.replay import run_async
+    from daemon.session import Session
+
+    with progress("verifying") as watch:
+        verdict = run_async(verifier.verify(Session.open(session), data or (), watch))
+    for note in verdict.notes:
+        _err.print(note, style="yellow", markup=False)
+    if verdict.equal:
+        _out.print(f"{verdict.same} records, every one the same")
+    else:
+        _out.print(verdict.difference, markup=False)
+    if json:
+        _json({"equal": verdict.equal, "same": verdict.same, "difference": verdict.difference, "notes": verdict.notes})
+    if not verdict.equal:
+        raise typer.Exit(ERROR)
+
+
+@app.command()
+def journal(
+    session: SessionDir,
+    type: Annotated[list[str] | None, typer.Option(help="Only records of this type; may be repeated.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line: seq, ns, type, hash and the fields.")
+    ] = False,
+) -> None:
+    """Print a session's journal."""
+    from bus.journal import read
+    from daemon.show import record_line
+
+    for entry in read(_journal_of(session)):
+        if not type or entry.type in type:
+            sys.stdout.write(record_line(entry, as_json=json) + "\n")
+
+
+@app.command()
+def events(
+    files: Files,
+    type: Annotated[list[str] | None, typer.Option(help="Trade, Quote, Bar, …; may be repeated.")] = None,
+    interval: Interval = None,
+    venue: Venue = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Print the events a recording holds."""
+    from daemon.events import stream
+
+    for event in stream(files, type or (), interval or (), venue):
+        if json:
+            sys.stdout.write(orjson.dumps(event).decode() + "\n")
+        else:
+            sys.stdout.write(" ".join(f"{k}={v}" if k != "type" else str(v) for k, v in event.items()) + "\n")
+
+
+@app.command()
+def export(session: SessionDir, json: Json = False) -> None:
+    """Rebuild a session's readable files (orders, trades, positions, session.md, …) from its journal."""
+    from daemon import export as exporter
+    from daemon.session import Session
+
+    written = exporter.export(Session.open(session))
+    for path in written:
+        _out.print(str(path), markup=False)
+    if json:
+        _json({"session": str(session), "files": [str(path) for path in written]})
+
+
+@app.command()
+def report(session: SessionDir, json: Json = False) -> None:
+    """Write report.html and session.md: one page that needs no network."""
+    from daemon import export as exporter
+    from daemon.report import write_report
+    from daemon.session import Session
+
+    opened = Session.open(session)
+    exporter.export(opened)
+    page = write_report(opened, opened.manifest.get("metrics"))
+    _out.print(str(page), markup=False)
+    if json:
+        _json({"session": str(session), "report": str(page)})
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Look over this installation and say what is missing and what to do about it."""
+    from daemon.doctor import checks
+
+    findings = checks()
+    for finding in findings:
+        mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}[finding.status]
+        todo = f" → {finding.todo}" if finding.todo else ""
+        _out.print(f"{mark} {finding.name}: {finding.detail}{todo}")
+    failed = any(finding.status == "fail" for finding in findings)
+    if json:
+        _json({"ok": not failed, "findings": [[f.name, f.status, f.detail, f.todo] for f in findings]})
+    if failed:
+        raise typer.Exit(ERROR)
+
+
+@app.command()
+def demo(json: Json = False) -> None:
+    """Generate a small synthetic market, trade it, and show the result. Needs no network and no data."""
+    module, _, name = UPPER["demo"].partition(":")
+    summary = getattr(importlib.import_module(module), name)(_out, _err)
+    if json:
+        _json(summary)
+
+
+def parse_params(text: str) -> dict[str, Any]:
+    """``k=v,k=v`` or a JSON object. Raises Usage."""
+    if text.lstrip().startswith("{"):
+        try:
+            found = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise Usage(f"--params is not JSON: {error}") from error
+        return dict(found)
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if wrong := [key for key, equals, _ in pairs if not equals or not key.strip()]:
+        raise Usage(f"--params takes k=v,k=v or a JSON object; {wrong[0]!r} has no '='")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def parse_speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text.removesuffix("x"))
+    except ValueError:
+        speed = 0.0
+    if not 0.0 < speed < 1e9:
+        raise Usage(f"--speed is max or a positive number of times real time, not {text!r}")
+    return speed
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[float], None] | None]:
+    """A bar with rate and time left on a terminal, nothing elsewhere."""
+    if not _err.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn())
+    with Progress(*columns, console=_err, transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda fraction: bar.update(task, completed=fraction)
+
+
+def _journal_of(session: Path) -> Path:
+    from daemon.session import Session
+
+    return Session.open(session).journal
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+__all__: Sequence[str] = ("app", "main")

@@ -1,0 +1,191 @@
+"""What a journal tells, in few words, for ``session.md`` and the report: counts, halts, gaps, refusals, the account.
+
+Bounded memory: everything is counted, and of what can come by the thousand only the first ``KEPT`` are kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+from bus.clock import SECOND
+from bus.events import (
+    BookInvalidated,
+    BookRestored,
+    DataGap,
+    Decision,
+    DecisionsHeld,
+    FeedLost,
+    FeedOpened,
+    InputFaulted,
+    OrderRefused,
+    OrderRejected,
+    PartFailed,
+    Record,
+    SessionClosed,
+    SessionOpened,
+    StrategyQuarantined,
+    TradingStateChanged,
+)
+from bus.journal import GENESIS, Entry
+from bus.values import TradingState
+from daemon.fold import Account, Change, OrderLife, Orders, differences
+
+KEPT = 10_000
+Item = TypeVar("Item")
+
+
+class Gap(NamedTuple):
+    """A stretch for which data is known to be missing; a point in time where only the fact is known."""
+
+    start_ns: int
+    end_ns: int
+    what: str
+    where: str
+    detail: str
+
+
+class Failure(NamedTuple):
+    """A part of ours that failed, or something outside that said so."""
+
+    ns: int
+    what: str
+
+
+class Digest:
+    """``last_ns`` is the time of the last record; gaps that never ended are closed there by ``all_gaps``."""
+
+    def __init__(self) -> None:
+        self.opened: SessionOpened | None = None
+        self.closed: SessionClosed | None = None
+        self.head = GENESIS
+        self.last_ns = 0
+        self.counts: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
+        self.states: list[TradingStateChanged] = []
+        self.failures: list[Failure] = []
+        self.decision: Decision | None = None
+        self.held: DecisionsHeld | None = None
+        self.gap_count = 0
+        self._gaps: list[Gap] = []
+        self._open: dict[tuple[str, str], Gap] = {}
+
+    def note(self, entry: Entry, event: Record) -> None:
+        self.head = entry.hash
+        self.last_ns = max(self.last_ns, event.ns)
+        self.counts[entry.type] += 1
+        match event:
+            case SessionOpened():
+                self.opened = event
+            case SessionClosed():
+                self.closed = event
+            case Decision():
+                self.decision = event
+            case DecisionsHeld():
+                self.held = event
+            case OrderRefused():
+                self.refused[event.rule] += 1
+            case OrderRejected():
+                self.rejected[event.code] += 1
+            case TradingStateChanged():
+                _keep(self.states, event)
+            case FeedLost():
+                self._begin("feed lost", event.conn, event.reason, event.ns)
+            case FeedOpened():
+                self._end("feed lost", event.conn, event.ns)
+            case BookInvalidated():
+                self._begin("book invalid", event.instrument, event.reason, event.ns)
+            case BookRestored():
+                self._end("book invalid", event.instrument, event.ns)
+            case DataGap():
+                self.gap_count += 1
+                _keep(self._gaps, Gap(event.ns, event.ns, "ids missing", event.instrument, _missing(event)))
+            case StrategyQuarantined():
+                what = f"strategy {event.strategy} was quarantined: {event.error} in {event.callback}"
+                _keep(self.failures, Failure(event.ns, what))
+            case PartFailed():
+                _keep(self.failures, Failure(event.ns, f"{event.part} failed: {event.error}"))
+            case InputFaulted():
+                _keep(self.failures, Failure(event.ns, f"{event.part}: {event.what}"))
+
+    @property
+    def start_ns(self) -> int:
+        return self.opened.ns if self.opened is not None else 0
+
+    @property
+    def state(self) -> TradingState:
+        return self.states[-1].state if self.states else TradingState.DISCONNECTED
+
+    @property
+    def halts(self) -> list[TradingStateChanged]:
+        return [change for change in self.states if change.state is TradingState.HALTED]
+
+    def all_gaps(self) -> list[Gap]:
+        """By start; those still open last until the last record."""
+        return sorted([*self._gaps, *(gap._replace(end_ns=self.last_ns) for gap in self._open.values())])
+
+    def _begin(self, what: str, where: str, detail: str, ns: int) -> None:
+        if (what, where) not in self._open:  # told twice, it is still one gap
+            self.gap_count += 1
+            self._open[what, where] = Gap(ns, ns, what, where, detail)
+
+    def _end(self, what: str, where: str, ns: int) -> None:
+        gap = self._open.pop((what, where), None)
+        if gap is not None:
+            _keep(self._gaps, gap._replace(end_ns=ns))
+
+
+class Reading:
+    """A journal read so far: what happened, the account and the orders under way."""
+
+    def __init__(self) -> None:
+        self.digest = Digest()
+        self.account = Account()
+        self.orders = Orders()
+
+    def note(self, entry: Entry, event: Record) -> tuple[list[Change], OrderLife | None]:
+        """Take one record in; returns the wallets it moved and the order it ended. Raises FoldError."""
+        self.digest.note(entry, event)
+        return self.account.note(event), self.orders.note(event, self.account.instruments)
+
+    def differences(self) -> list[str] | None:
+        """What the session says it closed with against what its records make; None where it never closed."""
+        closed = self.digest.closed
+        return None if closed is None else differences(self.account, closed)
+
+    def equity(self) -> Decimal | None:
+        """At the close, by its marks; without a close by the last fills; None where it cannot be told."""
+        closed = self.digest.closed
+        return self.account.equity(closed.marks if closed is not None else None)
+
+
+def iso(ns: int) -> str:
+    """ISO 8601 UTC to the nanosecond."""
+    return f"{_second(ns // SECOND)}.{ns % SECOND:09d}Z"
+
+
+def iso_s(ns: int) -> str:
+    """ISO 8601 UTC to the second, for reading."""
+    return f"{_second(ns // SECOND)}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(s: int) -> str:
+    return f"{datetime.fromtimestamp(s, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def _missing(gap: DataGap) -> str:
+    if not gap.last_missing:
+        return gap.stream
+    count = gap.last_missing - gap.first_missing + 1
+    return f"{gap.stream} {gap.first_missing} to {gap.last_missing} ({count:,})"
+
+
+def _keep(kept: list[Item], item: Item) -> None:
+    # A runaway session must still have a summary: the counts stay whole, the list does not grow for ever.
+    if len(kept) < KEPT:
+        kept.append(item)

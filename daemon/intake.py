@@ -1,0 +1,110 @@
+"""The one door. Whatever changes the core comes in through here, is given its time here, and nowhere else.
+
+``accept`` stamps an input, fires the timers that are due before it (each at its own time), lets the venue's protocol
+turn it into events and drains the bus, in one synchronous call: when it returns, everything that follows from the
+input has happened. ``accept_frames`` and ``accept_rows`` are the same door held open for a batch; a test holds
+them to ``accept``.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+
+from bus import inputs
+from bus.bus import Bus
+from bus.clock import Clock
+from bus.events import Bar, FeedLost, FeedOpened, InputFaulted, Quote, Trade
+from bus.inputs import Input
+from feeds.port import Unparsed, VenueProtocol
+
+Row = Trade | Quote | Bar
+OnUnparsed = Callable[[Input, str], None]
+
+
+class Intake:
+    """Counts are of what came in: ``frames`` from sockets, ``rows`` from tables, ``unparsed`` frames nobody could
+    read.
+    """
+
+    def __init__(self, clock: Clock, bus: Bus, on_unparsed: OnUnparsed) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._on_unparsed = on_unparsed
+        self.frames = 0
+        self.rows = 0
+        self.unparsed = 0
+
+    def accept(self, item: Input, feed: VenueProtocol) -> None:
+        """One input, heard by ``feed``."""
+        self.accept_frames((item,), feed)
+
+    def accept_frames(self, items: Sequence[Input], feed: VenueProtocol) -> None:
+        clock, publish, receive = self._clock, self._bus.publish, feed.receive
+        others = 0
+        for item in items:
+            ns = item.ts
+            if ns is None or ns < clock.now:
+                ns = clock.now
+            if clock.due <= ns:
+                clock.turn(ns)
+            clock.now = ns
+            try:
+                if item.kind is None:
+                    events = receive(item.raw, ns, item.conn)
+                else:
+                    others += 1
+                    events = self._hear(item, ns, feed)
+            except Unparsed as reason:
+                events = self._second_look(item, ns, feed, reason)
+            for event in events:
+                publish(event)
+        self.frames += len(items) - others
+        self._settle()
+
+    def accept_rows(self, rows: Sequence[Row]) -> None:
+        """Rows of a table: already events, stamped with the time their feed gave them."""
+        clock, publish = self._clock, self._bus.publish
+        for row in rows:
+            ns = row.local_ns
+            if ns < clock.now:
+                ns = clock.now
+            if clock.due <= ns:
+                clock.turn(ns)
+            clock.now = ns
+            publish(row)
+        self.rows += len(rows)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Fire what the last event set for this very moment. Between two inputs the next one's turn does the same."""
+        if self._clock.due <= self._clock.now:
+            self._clock.turn(self._clock.now)
+
+    def _hear(self, item: Input, ns: int, feed: VenueProtocol) -> Sequence[object]:
+        """An input that is not a frame."""
+        match item.kind:
+            case inputs.HTTP:
+                return feed.reply(item.url or "", item.raw, ns)
+            case inputs.CONNECT:
+                return [FeedOpened(ns, item.conn or ""), *feed.opened(item.conn, ns)]
+            case inputs.DISCONNECT:
+                return [FeedLost(ns, item.conn or "", item.note or item.raw), *feed.lost(item.conn, ns)]
+            case inputs.FAULT:
+                return [InputFaulted(ns, item.conn or "", item.note or item.raw)]
+            case kind if kind in inputs.KINDS:
+                return ()  # ticks turned the clock above; commands and broker replies are not for a replay
+        raise Unparsed(f"unknown kind {item.kind!r}")
+
+    def _second_look(self, item: Input, ns: int, feed: VenueProtocol, reason: Unparsed) -> Sequence[object]:
+        """A frame that failed as text: it may be binary, which recordings carry as base64. Otherwise count and
+        report it.
+        """
+        if item.kind is None and item.enc == "b64":
+            try:
+                return feed.receive(base64.b64decode(item.raw, validate=True).decode(), ns, item.conn)
+            except (Unparsed, ValueError) as again:  # not base64, or not text
+                reason = Unparsed(str(again))
+        self.unparsed += 1
+        self._on_unparsed(item, str(reason))
+        return ()

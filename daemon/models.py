@@ -1,0 +1,162 @@
+"""From the config's words to the parts they name: limits, instruments, the venue's models, how a table is read.
+
+A part of the wiring, kept beside it for length: nothing below ``daemon`` reads config, and what is made here is plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bus.values import Instrument, Kind, MatchSource
+from config import schema
+from config.load import known_instruments
+from config.schema import Trading, parse_interval
+from daemon.errors import Usage
+from feeds.table import TableSpec
+from risk.rules import Limits
+from sim import fees, latency, queue, slippage
+from sim.models import Models
+
+_MS = 1_000_000
+
+
+def instruments_of(trading: Trading) -> list[Instrument]:
+    """The built-in table and the config's own, as the core knows instruments."""
+    return [msgspec.convert(terms.row(), Instrument) for terms in known_instruments(trading.instruments)]
+
+
+def limits_of(trading: Trading) -> Limits:
+    limits = trading.limits
+    return Limits(
+        max_notional=limits.max_notional,
+        max_position=limits.max_position,
+        symbol_position_limits=dict(limits.symbol_position_limits),
+        max_drawdown_bps=float(limits.max_drawdown_bps),
+        max_consecutive_rejects=limits.max_consecutive_rejects,
+        stale_data_threshold_s=limits.stale_data_threshold_s,
+        price_collar_bps=float(limits.price_collar_bps),
+        max_orders=limits.order_rate.orders,
+        max_orders_window_s=limits.order_rate.per_s,
+        max_open_orders=limits.max_open_orders,
+    )
+
+
+_LATENCY: Mapping[str, Callable[[Any], latency.Latency]] = {
+    "fixed": lambda m: latency.FixedLatency(round(m.ms * _MS)),
+    "uniform": lambda m: latency.UniformLatency(round(m.low_ms * _MS), round(m.high_ms * _MS)),
+    "lognormal": lambda m: latency.LogNormalLatency(round(m.median_ms * _MS), m.sigma),
+    "measured": lambda m: latency.MeasuredLatency([round(ms * _MS) for ms in m.samples_ms]),
+}
+_QUEUES: Mapping[str, Callable[[], queue.Queue]] = {
+    "cancels_behind_us": queue.CancelsBehindUs,
+    "cancels_pro_rata": queue.CancelsProRata,
+}
+
+
+def models_of(trading: Trading) -> Models:
+    venue = trading.venue
+    charged: fees.Fees = fees.InstrumentFees()
+    if isinstance(venue.fees, schema.FixedFees):
+        charged = fees.MakerTakerFees(venue.fees.maker, venue.fees.taker)
+    return Models(
+        entry=_LATENCY[venue.entry.model](venue.entry),
+        acknowledgement=_LATENCY[venue.ack.model](venue.ack),
+        cancel=_LATENCY[venue.cancel.model](venue.cancel),
+        slippage=_slippage(venue.slippage),
+        queue=_QUEUES[venue.queue](),
+        fees=charged,
+    )
+
+
+def _slippage(model: Any) -> Mapping[MatchSource, slippage.Slippage]:
+    """The default for each kind of data, changed where the config names another model for it."""
+    match model:
+        case schema.LastPrice():
+            return slippage.LAST_PRICE
+        case schema.SpreadPlusImpact():
+            spread = slippage.SpreadPlusImpact(Decimal(str(model.half_spread_bps)), Decimal(str(model.impact_bps)))
+            return {**slippage.DEFAULT, MatchSource.TRADE: spread, MatchSource.BAR: spread}
+        case schema.NextOpen():
+            return {**slippage.DEFAULT, MatchSource.BAR: slippage.NextOpen()}
+    return slippage.DEFAULT
+
+
+_ACCOUNTS: Mapping[str, tuple[str, Decimal]] = {
+    "coinbase": ("USD", Decimal(100_000)),
+    "coinbaseexchange": ("USD", Decimal(100_000)),
+    "binancecoinm": ("BTC", Decimal(2)),
+}
+"""What an account at a venue is kept in, where that is not what the config's default says."""
+
+
+def resolve(trading: Trading, venues: Sequence[str], *, bars_only: bool) -> Trading:
+    """Answer what the config left open and the data decides; what the config chose itself is kept.
+
+    The account is in the currency of its venue. Where only bars are known, a latency below a bar's length cannot be
+    told from none, so the default one is none.
+    """
+    changes: dict[str, Any] = {}
+    if not trading.model_fields_set & {"asset", "cash"} and venues[0] in _ACCOUNTS:
+        asset, amount = _ACCOUNTS[venues[0]]
+        changes.update(asset=asset, cash={asset: amount})
+    if bars_only:
+        default, instant = schema.Venue(), schema.FixedLatency()
+        kept = trading.venue
+        quick = {name: instant for name in ("entry", "cancel") if getattr(kept, name) == getattr(default, name)}
+        changes["venue"] = kept.model_copy(update=quick)
+    return trading.model_copy(update=changes)
+
+
+def assumptions(trading: Trading) -> list[str]:
+    """The venue's models in a reader's words, for reports."""
+    venue = trading.venue
+    return [
+        f"{name}: {_words(getattr(venue, name))}" for name in ("entry", "ack", "cancel", "slippage", "queue", "fees")
+    ]
+
+
+def _words(model: Any) -> str:
+    if isinstance(model, str):
+        return model.replace("_", " ")
+    given = ", ".join(f"{key} {value}" for key, value in model.model_dump().items() if key != "model")
+    return str(model.model).replace("_", " ") + (f" ({given})" if given else "")
+
+
+def table_spec(file: Path, tables: Iterable[Any], intervals: Sequence[str], instrument: str, asset: str) -> TableSpec:
+    """How to read a table: as the first config entry that fits its name says, else by its columns alone."""
+    for entry in tables:
+        if fnmatch(file.name, entry.match):
+            return TableSpec(
+                instrument=instrument or entry.instrument,
+                content=entry.content,
+                columns=dict(entry.columns),
+                interval_ns=parse_interval(entry.interval) if entry.interval else None,
+                stamp=entry.stamp,
+            )
+    interval_ns = parse_interval(intervals[0]) if len(intervals) == 1 else None
+    return TableSpec(instrument=instrument or f"table:DATA/{asset}", interval_ns=interval_ns)
+
+
+def stated_instrument(name: str) -> Instrument:
+    """Terms for an instrument that nothing describes: the finest steps, no minimum, 10 bps either way, taken in
+    quote.
+    """
+    symbol = name.partition(":")[2]
+    pair, _, settle = symbol.partition(":")
+    base, _, quote = pair.partition("/")
+    if not base or not quote:
+        raise Usage(f"an instrument is named venue:BASE/QUOTE, as in binance:BTC/USDT, not {name!r}")
+    fine, fee = Decimal("0.00000001"), Decimal("0.001")
+    kind = Kind.SPOT if not settle else Kind.LINEAR if settle == quote else Kind.INVERSE
+    return Instrument(name, symbol, base, quote, settle or quote, kind, fine, fine, maker_fee=fee, taker_fee=fee)
+
+
+def strategy_name(use: str) -> str:
+    """What the config would call it: the last word of ``use``."""
+    return Path(use.rpartition(":")[2]).stem if ":" in use else Path(use).stem

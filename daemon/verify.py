@@ -1,0 +1,130 @@
+"""Run a session's inputs again and hold every record it makes against the one that was written.
+
+Same build, same config, same inputs, same bytes; the first record that differs is named, with both sides. A session
+that was cut short verifies when what it wrote is a beginning of what its inputs make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bus.journal import Chain, Entry, JournalError, read
+from config.schema import Process, Trading
+from daemon import session
+from daemon.app import END_OF_DATA, open_sources
+from daemon.errors import Usage
+from daemon.replay import Watch, play
+from daemon.session import Session
+from daemon.wiring import build
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """``same`` records agreed; where ``equal`` is false, ``difference`` says which did not and both sides of it."""
+
+    equal: bool
+    same: int
+    difference: str
+    notes: list[str]
+
+
+class _Differs(Exception):  # a finding, not an error
+    pass
+
+
+class Comparing(Chain):
+    """A chain that is not written but compared, record by record, with one that was."""
+
+    def __init__(self, written: Iterator[Entry]) -> None:
+        super().__init__()
+        self._written = written
+        self.same = 0
+        self.ran_out = False
+
+    def check(self, *, last: bool = False) -> None:
+        """Compare what is pending. Raises _Differs at the first record that is not the same."""
+        for body, digest in self.seal(last=last):
+            if self.ran_out:
+                return
+            try:
+                entry = next(self._written, None)
+            except JournalError as error:
+                raise _Differs(f"record {self.same}: {error}\n  made again: {body.decode()}") from error
+            if entry is None:
+                self.ran_out = True
+                return
+            if entry.body != body or entry.hash != digest:
+                raise _Differs(
+                    f"record {self.same} differs\n  written:    {entry.body.decode()}\n  made again: {body.decode()}"
+                )
+            self.same += 1
+
+    def surplus(self) -> Entry | None:
+        """A written record that nothing made again, if there is one."""
+        return next(self._written, None)
+
+
+async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | None = None) -> Verdict:
+    """Raises Usage where a recording is missing, SessionError or ConfigError where the manifest cannot be followed."""
+    manifest = written.manifest
+    files, notes = _data(manifest, data)
+    trading = Trading.model_validate(manifest["config"]["trading"])
+    process = Process.model_validate(manifest["config"]["process"])
+    venues = list(dict.fromkeys(entry["venue"] for entry in manifest["data"]))
+    given = venues[0] if len(venues) == 1 else None  # as --venue was, had it been needed
+    opened = open_sources(files, given, trading, process, manifest["intervals"], manifest["instrument"])
+    comparing = Comparing(read(written.journal))
+    failures: list[str] = []
+    here = [instrument for instrument in opened.instruments if instrument.venue in venues]
+    core = build(trading, here, venues, comparing, lambda where, error: failures.append(where))
+    interrupted = manifest["ended"] is not None and manifest["reason"] != END_OF_DATA
+    try:
+        await play(
+            core, opened.sources, comparing.check, watch=watch, limit=manifest["inputs"] if interrupted else None
+        )
+        if manifest["ended"] is not None:
+            core.close()
+            comparing.check(last=True)
+            if comparing.ran_out:
+                raise _Differs(f"record {comparing.same} was made again but never written")
+        else:
+            comparing.check()
+        if (surplus := comparing.surplus()) is not None:
+            raise _Differs(f"record {comparing.same} was written but not made again: {surplus.body.decode()}")
+    except _Differs as difference:
+        return Verdict(False, comparing.same, str(difference), notes)
+    except JournalError as error:
+        return Verdict(False, comparing.same, str(error), notes)
+    if expected := manifest.get("journal_sha256"):
+        if session.file_hash(written.journal) != expected:
+            return Verdict(
+                False, comparing.same, "every record agrees, but journal.db has other bytes than at the end", notes
+            )
+    else:
+        notes.append("the session never ended: what it wrote is a beginning of what its inputs make")
+    if any(note.startswith("refused") for note in notes):
+        return Verdict(False, comparing.same, "no record differs, but the data is not what the session read", notes)
+    return Verdict(True, comparing.same, "", notes)
+
+
+def _data(manifest: Mapping[str, Any], given: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files to read, each held to the hash in the manifest; a changed one is noted as refused."""
+    entries = manifest["data"]
+    if given and len(given) != len(entries):
+        raise Usage(f"the session read {len(entries)} files, --data names {len(given)}; name them in the same order")
+    files = list(given) or [Path(entry["path"]) for entry in entries]
+    notes = []
+    for file, entry in zip(files, entries, strict=True):
+        if not file.is_file():
+            raise Usage(f"{file} is not there; if it moved, say where with --data FILE")
+        if (now := session.file_hash(file)) != entry["sha256"]:
+            notes.append(f"refused: {file} is not the file the session read (sha256 {now}, was {entry['sha256']})")
+    build_now = session.build()["sha256"]
+    if manifest["build"]["sha256"] != build_now:
+        notes.append(
+            f"this build ({build_now[:12]}) is not the one that wrote the session ({manifest['build']['sha256'][:12]})"
+        )
+    return files, notes

@@ -1,0 +1,207 @@
+"""Where the rooms are joined: the one place that knows every part and the order in which they hear an event.
+
+For a market event: market (book, last prices) → equity's watch → venue → bars → strategies. For an order event:
+journal → ledger → exposure → router → strategies. Live, paper and replay differ only in what is plugged in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from brokers.outbox import Outbox
+from brokers.router import Router
+from bus import money
+from bus.bus import Bus, Handler
+from bus.clock import SECOND, Clock
+from bus.events import Bar, PartFailed, SessionClosed, SessionOpened
+from bus.inputs import Input
+from bus.journal import FORMAT, Chain
+from bus.market import Market
+from bus.rng import Draws
+from bus.values import Instrument
+from config.schema import Trading, canonical, parse_interval
+from daemon.intake import Intake
+from daemon.models import limits_of, models_of
+from daemon.sampler import Sampler
+from feeds.bars import BarBuilder, EmptyBars
+from portfolio.equity import CannotValue, Equity
+from portfolio.exposure import Exposure
+from portfolio.ledger import Ledger
+from portfolio.metrics import SlippageMeter
+from risk.gate import Gate
+from sim.exchange import Exchange
+from strategies import load
+from strategies.history import History
+from strategies.port import Strategy, View
+from strategies.runner import Runner
+
+OnError = Callable[[str, Exception], None]
+
+
+def _ignore(_item: Input, _reason: str) -> None: ...
+
+
+@dataclass
+class Core:
+    """A wired core, ready for inputs. ``rejecting`` is told of frames nobody could read; the rim points it at a
+    source.
+    """
+
+    bus: Bus
+    clock: Clock
+    chain: Chain
+    market: Market
+    ledger: Ledger
+    exposure: Exposure
+    equity: Equity
+    slippage: SlippageMeter
+    sampler: Sampler
+    venue: Exchange
+    bars: BarBuilder | None
+    runner: Runner
+    gate: Gate
+    router: Router
+    trading: Trading
+    instruments: Sequence[Instrument]
+    intake: Intake = field(init=False)
+    rejecting: Callable[[Input, str], None] = _ignore
+
+    def __post_init__(self) -> None:
+        self.intake = Intake(self.clock, self.bus, self._reject)
+
+    def _reject(self, item: Input, reason: str) -> None:
+        self.rejecting(item, reason)
+
+    def open(self, now: int) -> None:
+        """Write the root record at the time of the first input, arm the gate and start the strategies."""
+        self.clock.now = now
+        opening = dict(sorted(self.trading.cash.items()))
+        trading = canonical(self.trading)
+        self.bus.publish(
+            SessionOpened(self.clock.now, FORMAT, trading, list(self.instruments), opening, self.trading.seed)
+        )
+        self.gate.arm("paper", "a simulated venue needs no operator to arm it")
+        self.sampler.start()
+        self.runner.start()
+
+    def close(self) -> None:
+        """The inputs ended: show what was still forming, and write down what the account is worth."""
+        self.runner.stop()
+        if self.bars is not None:
+            self.bars.finish()
+        marks = {}
+        for name in sorted(self.market.instruments):
+            if (mark := self.market.mark(name)) > 0.0:
+                marks[name] = money.from_float(mark)
+        cash = dict(sorted(self.ledger.cash.items()))
+        self.bus.publish(SessionClosed(self.clock.now, self.worth(), self.equity.asset, cash, marks))
+
+    def worth(self) -> Decimal:
+        """Equity, or NaN where something held has no price: never a number that leaves part of the account out."""
+        try:
+            return self.equity.value()
+        except CannotValue:
+            return Decimal("NaN")
+
+
+def build(
+    trading: Trading,
+    instruments: Sequence[Instrument],
+    venues: Sequence[str],
+    chain: Chain,
+    on_error: OnError,
+    strategies: Sequence[tuple[str, Strategy, Sequence[str] | None]] | None = None,
+    step_ns: int = SECOND,
+) -> Core:
+    """Join the parts for a session on the simulated venue.
+
+    ``strategies`` (id, strategy, instruments) stand in for those the config names; ``step_ns`` is the finest step
+    that the report's samples need. Raises UnknownStrategy, BadParameter.
+    """
+    clock = Clock()
+    failures: list[Callable[[Handler, object, Exception], None]] = []
+    bus = Bus(lambda handler, event, error: failures[0](handler, event, error))  # noqa: PLW0108  # filled in below
+    chain.attach(bus)
+    market = Market(list(instruments))
+    market.attach(bus)
+    ledger = Ledger(market.instruments, trading.cash)
+    ledger.attach(bus)
+    exposure = Exposure(ledger, market, trading.asset)
+    exposure.attach(bus)
+    equity = Equity(ledger, market, clock, trading.asset)
+    equity.attach(bus)
+    slippage = SlippageMeter()
+    slippage.attach(bus)
+    sampler = Sampler(clock, market, equity, ledger, step_ns)
+
+    venue = Exchange(clock, bus, market, Draws(trading.seed), models_of(trading), trading.cash)
+    router = Router(bus, clock, Outbox(), dict.fromkeys(venues, venue))
+    router.attach(bus)
+    venue.attach(bus)
+
+    bars = None
+    if trading.bars.intervals:
+        bars = BarBuilder(
+            clock, bus, [parse_interval(text) for text in trading.bars.intervals], EmptyBars(trading.bars.empty)
+        )
+        bars.attach(bus)
+
+    seats = load_all(trading) if strategies is None else list(strategies)
+    history = History(max((s.history for _, s, _ in seats), default=0))
+    history.attach(bus)
+    holds = trading.journal.holds
+    runner = Runner(bus, clock, builds_bars=bars is not None, on_hold=chain.hold if holds else None)
+    for id, strategy, wanted in seats:
+        view = View(id, clock, market, ledger, exposure, equity, history, runner.call_at)
+        runner.add(id, strategy, wanted, view)
+    if holds:
+        bus.subscribe(Bar, lambda bar: chain.mark(clock.now, equity.value()) if bar.closed else None)
+
+    gate = Gate(
+        bus, clock, market, ledger, exposure, equity, limits_of(trading), default_notional=trading.sizing.notional
+    )
+    gate.attach(bus)
+    failures.append(_failure_policy(bus, clock, runner, on_error))
+    return Core(
+        bus,
+        clock,
+        chain,
+        market,
+        ledger,
+        exposure,
+        equity,
+        slippage,
+        sampler,
+        venue,
+        bars,
+        runner,
+        gate,
+        router,
+        trading,
+        instruments,
+    )
+
+
+def load_all(trading: Trading) -> list[tuple[str, Strategy, Sequence[str] | None]]:
+    """The configured strategies under their names, which no other strategy can change."""
+    return [(s.name, load.load(s.use, s.params), s.instruments or None) for s in trading.strategies]
+
+
+def _failure_policy(
+    bus: Bus, clock: Clock, runner: Runner, on_error: OnError
+) -> Callable[[Handler, object, Exception], None]:
+    """A strategy that raises is quarantined; anything else that raises is the core itself, and halts trading."""
+
+    def failed(handler: Handler, event: object, error: Exception) -> None:
+        name: Any = getattr(handler, "__qualname__", repr(handler))
+        on_error(f"{name} on {type(event).__name__}", error)
+        seat = getattr(handler, "seat", None)
+        if seat is not None:
+            runner.quarantine(seat, type(event).__name__, error)
+        elif not isinstance(event, PartFailed):  # the halt itself failing must not halt for ever
+            bus.publish(PartFailed(clock.now, str(name), type(error).__name__))
+
+    return failed

@@ -1,0 +1,307 @@
+"""What the account is worth, how far below its best that is, and who wants to be called when it is too far.
+
+There are two figures of the same thing. ``value()`` is exact: wallets and unrealised P&L in Decimal at the present
+marks. ``value_float()`` is kept up to date mark by mark and costs nothing to read; drawdown is watched on it, and
+confirmed in Decimal before anything acts on it. For most holdings equity is linear in each mark, so a new mark moves it
+by ``weight * (mark - last mark)``; where it is not (inverse contracts, settlement in a foreign asset) everything is
+measured again, as it is at every fill and after a few thousand marks, which also keeps float error from adding up.
+
+What is heard depends on what is held:
+
+    nothing whose worth changes    no market event at all
+    something, from then on        marks, and of trades, bars and quotes those that may set a mark of what is held
+    something without a mark       every market event, until it has one; meanwhile CannotValue is raised
+
+The session starts when the account can first be valued after the first market event.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from bus import money
+from bus.bus import Bus, Subscription
+from bus.clock import Clock
+from bus.events import Bar, FundingPaid, MarkPrice, OrderFilled, Quote, Trade
+from bus.market import Market
+from bus.values import ONE, ZERO
+from portfolio.ledger import Ledger
+from portfolio.valuation import CannotValue, Valuation
+
+__all__ = ["CannotValue", "Equity"]
+
+_SLACK = 1e-9  # of equity: more than the float figure ever differs from the exact one
+_MOVES = 4_096
+
+
+class _Alarm:
+    __slots__ = ("limit", "on_breach")
+
+    def __init__(self, limit: Decimal, on_breach: Callable[[], object]) -> None:
+        self.limit = limit
+        self.on_breach = on_breach
+
+
+class _Held:
+    """Something whose mark moves equity: by ``weight`` per unit of price, or None where it is not that simple."""
+
+    __slots__ = ("price", "weight")
+
+    def __init__(self, price: float, weight: float | None) -> None:
+        self.price = price
+        self.weight = weight
+
+
+class Equity:
+    """``peak`` is the highest equity seen, ``max_drawdown`` the largest fraction of a peak that was ever lost (float);
+    ``start`` is the equity the session started with, None until that could be told.
+    """
+
+    def __init__(self, ledger: Ledger, market: Market, clock: Clock, asset: str) -> None:
+        self.asset = asset
+        self._ledger = ledger
+        self._market = market
+        self._clock = clock
+        self._valuation = Valuation(ledger, market, asset)
+        self._watching: list[Subscription] = []  # in the order in which market.mark prefers them
+        self._waiting: list[Subscription] = []
+        self._is_waiting = True
+        self._heard_depth = 0
+        self._held: dict[str, _Held] = {}
+        self._marks = market.marks
+        self._value = math.nan
+        self._cannot: str | None = None
+        self._begun_ns: int | None = None
+        self._moves_left = _MOVES
+        self._exposed_ns = 0
+        self._exposed_since: int | None = None
+        self.start: Decimal | None = None
+        self._start = math.nan
+        self.peak = -math.inf
+        self.max_drawdown = 0.0
+        self._floor = math.inf
+        self._alarm: _Alarm | None = None
+        self._alarm_level = -math.inf
+        self._measure_again()
+
+    def attach(self, bus: Bus) -> None:
+        """After the market and the ledger, before anyone who asks for equity."""
+        bus.subscribe(OrderFilled, self._on_fill)
+        bus.subscribe(FundingPaid, self._on_funding)
+        handlers: tuple[tuple[type, Callable[..., None]], ...] = (
+            (MarkPrice, self._on_mark),
+            (Trade, self._on_trade),
+            (Bar, self._on_bar),
+            (Quote, self._on_quote),
+        )
+        self._watching = [bus.subscribe(event, handler, active=False) for event, handler in handlers]
+        self._waiting = [bus.subscribe(event, self._on_anything) for event, _ in handlers]
+
+    def value(self) -> Decimal:
+        """Exact equity at the present marks. Raises CannotValue: then nobody may assume that all is well."""
+        if not self._held and self._cannot is None:
+            return self._ledger.cash.get(self.asset, ZERO)  # nothing but the account's own money
+        amounts = {asset: amount for asset, amount in self._ledger.cash.items() if amount}
+        for name, position in self._ledger.positions.items():
+            if position.lots and not position.spot:
+                mark = money.from_float(self._valuation.mark(name))
+                amounts[position.asset] = amounts.get(position.asset, ZERO) + position.unrealised(mark)
+        return sum((amount * self._valuation.price(asset) for asset, amount in amounts.items()), ZERO)
+
+    def value_float(self) -> float:
+        """Equity as watched. Raises CannotValue."""
+        if self._cannot is not None:
+            raise CannotValue(self._cannot)
+        return self._value
+
+    def drawdown_from_peak(self) -> float:
+        """The fraction of the peak that is lost at present, as watched; 0 in profit. Raises CannotValue."""
+        return _lost(self.value_float(), self.peak)
+
+    def drawdown_from_start(self) -> float:
+        """The same of the equity the session started with."""
+        value = self.value_float()
+        return _lost(value, self._start) if self.start is not None else 0.0
+
+    def confirm(self) -> tuple[Decimal, Decimal]:
+        """Exactly the two above, of the peak and of the start. Raises CannotValue."""
+        value = self.value()
+        start = self.start if self.start is not None else value
+        peak = max(money.from_float(self.peak), start) if math.isfinite(self.peak) else start
+        return _lost_exactly(value, peak), _lost_exactly(value, start)
+
+    def arm(self, limit_from_start: float | None, on_breach: Callable[[], object]) -> None:
+        """Call ``on_breach`` once, when more than this fraction of the start is lost (None: never).
+
+        Once it was called, or by arming again, the earlier alarm is gone.
+        """
+        limit = limit_from_start
+        self._alarm = _Alarm(money.from_float(limit), on_breach) if limit is not None else None
+        self._set_alarm_level()
+        if self._cannot is None:
+            self._look()
+
+    @property
+    def elapsed_ns(self) -> int:
+        """Since the session started."""
+        return self._clock.now - self._begun_ns if self._begun_ns is not None else 0
+
+    @property
+    def exposed_ns(self) -> int:
+        """For how long, up to now, there was a position."""
+        since = self._exposed_since
+        return self._exposed_ns + (self._clock.now - since if since is not None else 0)
+
+    # --- what is heard ---
+
+    def _on_trade(self, trade: Trade) -> None:
+        held = self._held.get(trade.instrument)
+        if held is None or trade.price == held.price or trade.instrument in self._marks:
+            return
+        self._move(held, trade.price)
+
+    def _on_mark(self, event: MarkPrice) -> None:
+        held = self._held.get(event.instrument)
+        if held is not None and event.mark != held.price:
+            self._move(held, event.mark)
+
+    def _on_bar(self, bar: Bar) -> None:
+        held = self._held.get(bar.instrument)
+        if held is None or bar.close == held.price or not bar.closed:
+            return
+        if bar.instrument not in self._market.trades and bar.instrument not in self._marks:
+            self._move(held, bar.close)
+
+    def _on_quote(self, quote: Quote) -> None:
+        """Whether a quote sets the mark is for the market to say."""
+        held = self._held.get(quote.instrument)
+        if held is not None and (mark := self._market.mark(quote.instrument)) != held.price:
+            self._move(held, mark)
+
+    def _on_anything(self, event: object) -> None:
+        self._measure_again(begin=True)
+
+    def _on_fill(self, fill: OrderFilled) -> None:
+        exposed = any(position.lots for position in self._ledger.positions.values())
+        if exposed != (self._exposed_since is not None):
+            self._exposed_ns = self.exposed_ns
+            self._exposed_since = self._clock.now if exposed else None
+        self._measure_again(begin=True)
+
+    def _on_funding(self, paid: FundingPaid) -> None:
+        self._measure_again(begin=True)
+
+    # --- what follows ---
+
+    def _move(self, held: _Held, price: float) -> None:
+        self._moves_left -= 1
+        if held.weight is None or not self._moves_left or not price > 0:
+            self._measure_again()
+            return
+        value = self._value = self._value + held.weight * (price - held.price)
+        held.price = price
+        if value > self.peak or value < self._floor:
+            self._look()
+
+    def _measure_again(self, *, begin: bool = False) -> None:
+        """Measure everything, note what is held, and listen to what may change it."""
+        try:
+            value, held = self._measure()
+        except CannotValue as error:
+            self._cannot = error.what
+            self._listen(waiting=True, depth=0)
+            return
+        if self.start is None:
+            self.start = self.value()
+            self._start = float(self.start)
+            self._set_alarm_level()
+        if begin and self._begun_ns is None:
+            self._begun_ns = self._clock.now
+        self._moves_left = _MOVES
+        self._value, self._held, self._cannot = value, held, None
+        if held or self._is_waiting:
+            self._listen(waiting=self._begun_ns is None, depth=self._depth(held))
+        self._look()
+
+    def _measure(self) -> tuple[float, dict[str, _Held]]:
+        """The float twin of ``value``, and the weight each mark has in it."""
+        amounts = {asset: float(amount) for asset, amount in self._ledger.cash.items() if amount}
+        held: dict[str, _Held] = {}
+        for name, position in self._ledger.positions.items():
+            if not position.lots or position.spot:
+                continue
+            mark = self._valuation.mark(name)
+            size = float(position.size * position.multiplier)
+            worth = -size / mark if position.inverse else size * mark
+            amounts[position.asset] = amounts.get(position.asset, 0.0) + worth - float(position.cost)
+            simple = position.asset == self.asset and not position.inverse
+            held[name] = _Held(mark, size if simple else None)
+        total = amounts.pop(self.asset, 0.0)
+        for asset, amount in amounts.items():
+            source = self._valuation.source(asset)
+            mark = self._valuation.mark(source)
+            total += amount * mark
+            there = held.setdefault(source, _Held(mark, 0.0))
+            if there.weight is not None:
+                there.weight += amount
+        return total, held
+
+    def _depth(self, held: Mapping[str, _Held]) -> int:
+        """How many kinds of market event, in order of preference, may set the mark of something held."""
+        market = self._market
+        known: tuple[Mapping[str, object], ...] = (market.marks, market.trades, market.bars)
+        depth = 0
+        for instrument in held:
+            best = next((i for i, source in enumerate(known) if instrument in source), len(known))
+            depth = max(depth, best + 1)
+        return depth
+
+    def _listen(self, *, waiting: bool, depth: int) -> None:
+        """Once something was held, its kinds of event stay heard: going deaf and listening again costs more."""
+        if waiting is not self._is_waiting:
+            self._is_waiting = waiting
+            for subscription in self._waiting:
+                (subscription.resume if waiting else subscription.pause)()
+        if depth > self._heard_depth:
+            self._heard_depth = depth
+            for subscription in self._watching[:depth]:
+                subscription.resume()
+
+    def _look(self) -> None:
+        """Equity is higher than ever, or lower than ``_floor``: note it, act on it, and say when to look again."""
+        value = self._value
+        if value > self.peak:
+            self.peak = value
+        elif (lost := _lost(value, self.peak)) > self.max_drawdown:
+            self.max_drawdown = lost
+        alarm = self._alarm
+        if alarm is not None and value < self._alarm_level and self.confirm()[1] > alarm.limit:
+            self._sound(alarm)
+        floor = self.peak * (1.0 - self.max_drawdown)
+        self._floor = floor if floor > self._alarm_level else self._alarm_level
+
+    def _set_alarm_level(self) -> None:
+        """Below this the limit may be exceeded: a hair early, for the exact figure to decide."""
+        if self._alarm is None or self.start is None:
+            self._alarm_level = -math.inf
+        else:
+            self._alarm_level = float(self.start * (ONE - self._alarm.limit)) + _SLACK * float(self.start)
+
+    def _sound(self, alarm: _Alarm) -> None:
+        self._alarm = None
+        self._set_alarm_level()
+        alarm.on_breach()
+
+
+def _lost(value: float, best: float) -> float:
+    if value >= best:
+        return 0.0
+    return 1.0 - value / best if best > 0 else 1.0
+
+
+def _lost_exactly(value: Decimal, best: Decimal) -> Decimal:
+    if value >= best:
+        return ZERO
+    return money.divide(best - value, best) if best > ZERO else ONE

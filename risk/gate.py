@@ -1,0 +1,347 @@
+"""The one way to the market: every decision is sized, rounded and held to the rules here, or refused with the numbers.
+
+A refusal is an event like any other. Some rules do more than refuse: stale data also pulls what rests on the
+instrument; session drawdown, a run of rejects and the kill switch stop all trading (positions stay). Money code
+fails closed: where the market, the instrument or the account's worth is not known, the answer is no.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import msgspec
+
+from bus import money
+from bus.bus import Bus
+from bus.clock import Clock
+from bus.events import (
+    CancelRequested,
+    Decision,
+    Intent,
+    OrderAccepted,
+    OrderApproved,
+    OrderRefused,
+    OrderRejected,
+    PartFailed,
+    ReplaceApproved,
+    ReplaceRequested,
+    TradingStateChanged,
+)
+from bus.market import Market
+from bus.values import ZERO, Check, Instrument, Kind, Order, OrderType, Side, TradingState
+from portfolio.equity import CannotValue, Equity
+from portfolio.exposure import Exposure
+from portfolio.ledger import Ledger
+from risk import translator
+from risk.rules import GUARDS, HALTING, KILL_SWITCH, Limits, Proposal, Standing, all_kept, first_broken
+from risk.translator import Unsizable
+
+_TOO_LONG = "its numbers are too large or too fine to be exact"
+
+_ARMED, _SPOT, _BUY, _SELL = TradingState.ARMED, Kind.SPOT, Side.BUY, Side.SELL
+# Reading a member through its class costs a Python call on 3.11; an order passes here while somebody waits.
+
+
+class Gate:
+    """``default_notional`` sizes an intent that names neither size nor exposure, in quote units."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        market: Market,
+        ledger: Ledger,
+        exposure: Exposure,
+        equity: Equity,
+        limits: Limits,
+        default_notional: Decimal,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._market = market
+        self._ledger = ledger
+        self._exposure = exposure
+        self._equity = equity
+        self._limits = limits
+        self._default_notional = default_notional
+        self._standing = Standing(limits.max_orders, exposure.count)
+        self._halted_by = ""
+        self.state = TradingState.DISCONNECTED
+        self.refused = 0
+
+    def attach(self, bus: Bus) -> None:
+        bus.subscribe(Decision, self.on_decision)
+        bus.subscribe(ReplaceRequested, self.on_replace)
+        bus.subscribe(OrderAccepted, self.on_accepted)
+        bus.subscribe(OrderRejected, self.on_rejected)
+        bus.subscribe(PartFailed, self.on_part_failed)
+        self._equity.arm(self._limits.max_drawdown_bps / 10_000, self._on_drawdown)
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    def on_decision(self, decision: Decision) -> None:
+        intent = decision.intent
+        instrument = self._market.instruments.get(intent.instrument)
+        mid = self._market.mid(intent.instrument)
+        reason = self._closed(intent.instrument, instrument, mid)
+        if not reason and intent.expires_ns and intent.expires_ns < self._clock.now:
+            reason = ("expired", "the intent was stale before it got here")
+        if reason or instrument is None:
+            self._refuse(decision.intent_id, decision.strategy, intent.instrument, *reason)
+            return
+        try:
+            market_price = translator.exact(mid)
+            order = self._order(decision, instrument, market_price)
+            proposal = self._proposal(order, instrument, mid, order.price or market_price)
+        except (Unsizable, CannotValue) as why:
+            self._refuse(decision.intent_id, decision.strategy, intent.instrument, "translator", str(why))
+            return
+        except ArithmeticError:
+            self._refuse(decision.intent_id, decision.strategy, intent.instrument, "translator", _TOO_LONG)
+            return
+        if not all_kept(proposal, self._limits, self._standing):
+            self._break(proposal)
+            return
+        self._standing.approved_ns.append(self._clock.now)
+        self._exposure.reserve(order)
+        self._bus.publish(OrderApproved(self._clock.now, order, mid))
+
+    def on_replace(self, request: ReplaceRequested) -> None:
+        """A replacement is held to the rules as the order it would become."""
+        open_order = self._exposure.find(request.intent_id)
+        if open_order is None:
+            return  # done before the wish got here: the race is lost, as at a venue
+        order = open_order.order
+        instrument = self._market.instruments[order.instrument]
+        mid = self._market.mid(order.instrument)
+        reason = self._closed(order.instrument, instrument, mid)
+        if reason:
+            self._refuse(request.intent_id, request.strategy, order.instrument, *reason)
+            return
+        try:
+            replaced = _replaced(order, request, instrument)
+            price = replaced.price or translator.exact(mid)
+            proposal = self._proposal(replaced, instrument, mid, price, replacing=open_order.leaves)
+        except Unsizable as why:
+            self._refuse(request.intent_id, request.strategy, order.instrument, "translator", str(why))
+            return
+        except ArithmeticError:
+            self._refuse(request.intent_id, request.strategy, order.instrument, "translator", _TOO_LONG)
+            return
+        if not all_kept(proposal, self._limits, self._standing):
+            self._break(proposal)
+            return
+        self._standing.approved_ns.append(self._clock.now)
+        self._exposure.reserve_replacement(order.intent_id, replaced.size)
+        price = replaced.price if replaced.price is not None else ZERO
+        self._bus.publish(
+            ReplaceApproved(self._clock.now, order.intent_id, order.strategy, price, replaced.size, request.reason)
+        )
+
+    def _closed(self, name: str, instrument: Instrument | None, mid: float) -> tuple[str, str] | tuple[()]:
+        """Why nothing may be sent at all right now, or nothing."""
+        if self.state is not _ARMED:
+            return self._halted_by or "trading_state", f"trading is {self.state.value}"
+        if instrument is None:
+            return "instrument", f"nothing is known of {name}: no tick, no lot, no fees; list it in the config"
+        if not instrument.trading:
+            return "instrument", f"{name} is not trading at its venue"
+        if self._equity.start is None:
+            return "no_value", "something the account holds has no price yet, so its losses cannot be watched"
+        if not mid > 0.0:
+            return "no_market", f"{name} has no usable market: its book is invalid, one-sided, crossed or not heard yet"
+        return ()
+
+    def _order(self, decision: Decision, instrument: Instrument, market_price: Decimal) -> Order:
+        """Size and round an intent. Raises Unsizable with the reason where nothing tradeable is left of it."""
+        intent = decision.intent
+        side = translator.direction(intent.action, self._ledger.inventory(instrument.name))
+        price = _exact_or_none(intent.limit)
+        stop, trail = _exact_or_none(intent.stop), _exact_or_none(intent.trail)
+        if price is not None:
+            price = translator.quantise_price(price, side, instrument)
+        if stop is not None:
+            stop = translator.quantise_price(stop, side, instrument)
+        if trail is not None:
+            trail = translator.quantise_price(trail, side, instrument)
+        reference = price or market_price
+        quantised = translator.quantise_size(self._size(intent, instrument, side, reference), instrument)
+        if instrument.min_notional and not intent.reduce_only:
+            notional = translator.notional_of(quantised, reference, instrument)
+            if notional < instrument.min_notional:
+                raise Unsizable(f"notional {notional} is below the venue's smallest, {instrument.min_notional}")
+        return Order(
+            decision.intent_id,
+            decision.strategy,
+            instrument.name,
+            side,
+            translator.order_type(limit=price is not None, stop=stop is not None, trail=trail is not None),
+            quantised,
+            price,
+            stop,
+            trail,
+            intent.tif,
+            intent.good_till_ns,
+            intent.post_only,
+            intent.reduce_only,
+        )
+
+    def _size(self, intent: Intent, instrument: Instrument, side: Side, price: Decimal) -> Decimal:
+        action = intent.action
+        named = None if intent.size is None else translator.exact(intent.size)
+        if action in translator.EXITS:
+            lowest, highest = self._exposure.position_if_all_fill(instrument.name)
+            wallet = None
+            if instrument.kind is _SPOT and side is _SELL:
+                wallet = self._ledger.cash.get(instrument.base, ZERO)
+            closable = translator.exit_size(action, lowest, highest, wallet)
+            return closable if named is None else min(named, closable)
+        if named is None:
+            notional = self._default_notional
+            if intent.exposure is not None:
+                notional = translator.exact(intent.exposure) * self._equity.value()
+            named = translator.size_of_notional(notional, price, instrument)
+        if action in translator.NAMED:
+            return named
+        if instrument.kind is _SPOT and side is _SELL:
+            raise Unsizable("spot cannot be held short")
+        return translator.entry_size(named, action, *self._exposure.position_if_all_fill(instrument.name))
+
+    def _proposal(
+        self, order: Order, instrument: Instrument, mid: float, price: Decimal, replacing: Decimal = ZERO
+    ) -> Proposal:
+        lowest, highest = self._exposure.position_if_all_fill(order.instrument)
+        if order.side is _BUY:
+            after = highest + order.size - replacing
+            reduces = order.reduce_only or after <= 0
+        else:
+            after = lowest - order.size + replacing
+            reduces = order.reduce_only or after >= 0
+        worst = abs(after)
+        now = self._clock.now
+        return Proposal(
+            order,
+            instrument,
+            price,
+            translator.notional_of(order.size, price, instrument),
+            worst,
+            translator.notional_of(worst, price, instrument),
+            reduces,
+            self._drawdown(),
+            mid,
+            now - self._market.heard_ns(order.instrument),
+            now,
+        )
+
+    # --- answers ------------------------------------------------------------------------------------------------
+
+    def _refuse(self, intent_id: str, strategy: str, instrument: str, rule: str, reason: str) -> None:
+        """Refuse what never became an order; the checks are of the account alone."""
+        self.refused += 1
+        checks = self._checks(_NO_ORDER)
+        self._bus.publish(OrderRefused(self._clock.now, intent_id, strategy, instrument, rule, reason, checks))
+
+    def _break(self, proposal: Proposal) -> None:
+        """Refuse with every rule's numbers in their order, and do what else breaking the first of them asks for."""
+        broken = first_broken(proposal, self._limits, self._standing)
+        assert broken is not None, "both readings of the rules agree"
+        checks = self._checks(proposal)
+        failed = next(check for check in checks if check.rule == broken)
+        reason = self._standing.killed if broken == KILL_SWITCH else f"{failed.value} > {failed.limit}"
+        order = proposal.order
+        self.refused += 1
+        self._bus.publish(
+            OrderRefused(self._clock.now, order.intent_id, order.strategy, order.instrument, broken, reason, checks)
+        )
+        if broken in HALTING:
+            self.halt(broken, reason, checks)
+        elif broken == "stale_data":
+            self._pull(order.instrument, broken, "the market data is stale")
+
+    def _checks(self, proposal: Proposal) -> list[Check]:
+        if proposal is _NO_ORDER:
+            proposal = msgspec.structs.replace(proposal, drawdown=self._drawdown())
+        return [_check(name, *rule(proposal, self._limits, self._standing)) for name, rule in GUARDS.items()]
+
+    def arm(self, rule: str, reason: str) -> None:
+        """Let orders through. Paper and replay do this at the start; a halted gate stays halted."""
+        if self.state is not TradingState.HALTED:
+            self._change(TradingState.ARMED, rule, reason, self._checks(_NO_ORDER))
+
+    def halt(self, rule: str, reason: str, checks: list[Check] | None = None) -> None:
+        """Close the gate for good and pull what is open; positions are kept."""
+        if self.state is TradingState.HALTED:
+            return
+        self._halted_by = rule
+        self._change(TradingState.HALTED, rule, reason, checks or self._checks(_NO_ORDER))
+        self._pull(None, rule, reason)
+
+    def kill(self, who: str) -> None:
+        """The kill switch: refuses first and halts at once."""
+        self._standing.killed = f"pulled by {who}"
+        self.halt(KILL_SWITCH, self._standing.killed)
+
+    def on_accepted(self, _: OrderAccepted) -> None:
+        self._standing.rejects = 0
+
+    def on_rejected(self, event: OrderRejected) -> None:
+        self._standing.rejects += 1
+        if self._standing.rejects > self._limits.max_consecutive_rejects:
+            self.halt(
+                "consecutive_rejects", f"{self._standing.rejects} in a row, the last: {event.code} {event.reason}"
+            )
+
+    def on_part_failed(self, event: PartFailed) -> None:
+        self.halt("part_failed", f"{event.part}: {event.error}")
+
+    def _drawdown(self) -> float:
+        """The fraction of the session's start that is lost; infinite where nobody can say."""
+        try:
+            lost = self._equity.drawdown_from_start()
+            # A hair above the limit in float may be none in Decimal, which decides.
+            return lost if lost * 10_000 <= self._limits.max_drawdown_bps else float(self._equity.confirm()[1])
+        except CannotValue:
+            return math.inf
+
+    def _on_drawdown(self) -> None:
+        bps = self._drawdown() * 10_000
+        self.halt("session_drawdown", f"{bps:.1f} > {self._limits.max_drawdown_bps}")
+
+    def _change(self, state: TradingState, rule: str, reason: str, checks: list[Check]) -> None:
+        self.state = state
+        self._bus.publish(TradingStateChanged(self._clock.now, state, rule, reason, checks))
+
+    def _pull(self, instrument: str | None, rule: str, reason: str) -> None:
+        for order in self._exposure.open_orders(instrument):
+            self._bus.publish(CancelRequested(self._clock.now, order.intent_id, rule, reason))
+
+
+_NOTHING = Instrument("", "", "", "", "")
+_NO_ORDER = Proposal(
+    Order("", "", "", Side.BUY, OrderType.MARKET, ZERO), _NOTHING, ZERO, ZERO, ZERO, ZERO, False, 0.0, 1.0, 0, 0
+)
+"""Stands in where the rules are read without an order at hand: whatever is measured of an order is 0."""
+
+
+def _exact_or_none(value: Decimal | float | None) -> Decimal | None:
+    return None if value is None else translator.exact(value)
+
+
+def _replaced(order: Order, request: ReplaceRequested, instrument: Instrument) -> Order:
+    price, size = order.price, order.size
+    if request.limit is not None:
+        price = translator.quantise_price(translator.exact(request.limit), order.side, instrument)
+    if request.size is not None:
+        size = translator.quantise_size(translator.exact(request.size), instrument)
+    return msgspec.structs.replace(order, price=price, size=size)
+
+
+def _check(name: str, value: object, limit: object) -> Check:
+    return Check(name, bool(value <= limit), _text(value), _text(limit))  # type: ignore[operator]  # one number to another
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return money.plain(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,74 @@
+"""What the venue tells us, and when we hear it. Reports of one order never overtake each other."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bus.bus import Bus
+from bus.clock import Clock
+from bus.events import Record
+from bus.rng import Draws
+from sim.latency import Latency
+from sim.orders import DONE, VenueOrder
+from sim.wire import Wire
+
+
+class Act(msgspec.Struct, eq=False, gc=False):
+    """All that happens to one order at one moment at the venue: it travels in one message, heard at ``ns``.
+
+    ``order`` is None in the answer to a request about an order the venue does not have.
+    """
+
+    order: VenueOrder | None
+    ns: int
+    events: list[Record] = msgspec.field(default_factory=list)
+
+
+class Reporter:
+    """Gives each act its acknowledgement latency, and forgets an order once its end has been heard."""
+
+    __slots__ = ("_bus", "_clock", "_draws", "_latency", "_orders", "_wire")
+
+    def __init__(
+        self, clock: Clock, bus: Bus, wire: Wire, draws: Draws, latency: Latency, orders: dict[str, VenueOrder]
+    ) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._wire = wire
+        self._draws = draws
+        self._latency = latency
+        self._orders = orders
+
+    def begin(self, order: VenueOrder) -> Act:
+        name = order.terms.intent_id
+        if order.acts:
+            name = key(name, order.acts)
+        ns = self._clock.now + self._latency.draw(self._draws, "latency.ack", name)
+        order.acts += 1
+        if ns < order.heard_ns:
+            ns = order.heard_ns
+        order.heard_ns = ns
+        return Act(order, ns)
+
+    def begin_unknown(self, client_id: str) -> Act:
+        return Act(None, self._clock.now + self._latency.draw(self._draws, "latency.ack", client_id))
+
+    def tell(self, act: Act) -> None:
+        self._wire.send(act.ns, self._hear, act)
+
+    def _hear(self, act: Act) -> None:
+        order = act.order
+        if order is not None and order.stage is DONE and order.heard_ns == act.ns:
+            self._forget(order)
+        publish = self._bus.publish
+        for event in act.events:
+            publish(event)
+
+    def _forget(self, order: VenueOrder) -> None:
+        if self._orders.get(order.client_id) is order:
+            del self._orders[order.client_id]
+
+
+def key(intent_id: str, count: int) -> str:
+    """The name of the ``count``-th message of its kind about an intent: the first has none."""
+    return f"{intent_id}.{count}" if count else intent_id

@@ -1,0 +1,42 @@
+"""What is on its way between us and the venue. A message is read when the clock reaches its time, never before.
+
+Messages with the same time are read in the order they were sent. All of them are kept in ``Wire.messages`` until then,
+so that a session can write down what was in flight when it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bus.clock import Clock
+
+Read = Callable[[Any], object]
+
+
+class Message(msgspec.Struct, eq=False, gc=False):
+    """``read`` is the method that takes ``content`` when the time has come."""
+
+    due_ns: int
+    read: Read
+    content: Any
+    in_flight: dict[Message, None]
+
+    def __call__(self) -> None:
+        del self.in_flight[self]
+        self.read(self.content)
+
+
+class Wire:
+    __slots__ = ("_clock", "messages")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.messages: dict[Message, None] = {}
+
+    def send(self, due_ns: int, read: Read, content: object) -> None:
+        message = Message(due_ns, read, content, self.messages)
+        self.messages[message] = None
+        self._clock.at(due_ns, message)

@@ -1,0 +1,74 @@
+"""``ema_cross``: long while the fast average is above the slow one, flat otherwise.
+
+The oldest trend follower there is (Appel's and Gerald's crossover systems of the 1970s): it buys strength late,
+gives some back at every turn, and bleeds fees in a market that goes nowhere. It is here to exercise the house, not
+to make money.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from bus.events import Bar, Intent, Trade
+from bus.values import Action
+from strategies.port import BadParameter, Strategy, View, Wishes
+
+
+class _Averages:
+    """Both averages of one instrument, seeded with the first price: ema += 2 / (n + 1) * (price - ema)."""
+
+    __slots__ = ("fast", "heard", "long", "slow")
+
+    def __init__(self, price: float) -> None:
+        self.fast = self.slow = price
+        self.heard = 1
+        self.long = False
+
+
+class EmaCross(Strategy):
+    """Parameters: ``fast`` and ``slow``, the averages' lengths in bars (or trades without an interval); ``size`` in
+    base units, when absent the configured default. Acts from the ``slow``-th price on.
+    """
+
+    bars_replace_trades = True
+
+    def __init__(self, fast: int = 50, slow: int = 200, size: Decimal | None = None) -> None:
+        if not 1 <= fast < slow:
+            raise BadParameter(f"fast must be at least 1 and below slow, not fast={fast}, slow={slow}")
+        if size is not None and not (size.is_finite() and size > 0):
+            raise BadParameter(f"size must be positive, not {size}")
+        self._fast_weight = 2.0 / (fast + 1)
+        self._slow_weight = 2.0 / (slow + 1)
+        self._warm = slow
+        self._size = size
+        self._averages: dict[str, _Averages] = {}
+
+    def on_trade(self, trade: Trade, view: View) -> Wishes:
+        return self._hear(trade.instrument, trade.price)
+
+    def on_bar(self, bar: Bar, view: View) -> Wishes:
+        return self._hear(bar.instrument, bar.close)
+
+    def _hear(self, instrument: str, price: float) -> Wishes:
+        averages = self._averages.get(instrument)
+        if averages is None:
+            self._averages[instrument] = _Averages(price)
+            return None
+        averages.heard += 1
+        fast = averages.fast = averages.fast + self._fast_weight * (price - averages.fast)
+        slow = averages.slow = averages.slow + self._slow_weight * (price - averages.slow)
+        if averages.heard < self._warm or (fast > slow) is averages.long:
+            return None
+        averages.long = fast > slow
+        action = Action.ENTER_LONG if averages.long else Action.EXIT_LONG
+        reason = "fast above slow" if averages.long else "fast below slow"
+        return Intent(instrument, action, size=self._size, reason=reason)
+
+    def state(self) -> dict[str, Any]:
+        return {name: [a.fast, a.slow, a.heard, a.long] for name, a in self._averages.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name, (fast, slow, heard, long) in state.items():
+            averages = self._averages[name] = _Averages(fast)
+            averages.slow, averages.heard, averages.long = slow, heard, long

@@ -1,0 +1,259 @@
+"""Calls the strategies and takes their wishes: the only place that knows both the bus and a strategy's callbacks.
+
+Each strategy sits in a seat of its own: its id, its counter of intents, its view. A callback it did not implement is
+not subscribed. What it returns is taken whole or, when any part of it is not a wish, not at all; a strategy that
+raises is quarantined by whoever supervises, through ``quarantine``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from bus.bus import Bus, Handler, Subscription
+from bus.clock import Clock
+from bus.events import (
+    Bar,
+    BookInvalidated,
+    BookSnapshot,
+    BookUpdate,
+    CancelIntent,
+    CancelRejected,
+    CancelRequested,
+    DataGap,
+    Decision,
+    Intent,
+    MarkPrice,
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRefused,
+    OrderRejected,
+    OrderReplaced,
+    OrderSubmitted,
+    OrderTriggered,
+    Quote,
+    ReplaceIntent,
+    ReplaceRejected,
+    ReplaceRequested,
+    StrategyQuarantined,
+    Trade,
+)
+from bus.values import Action
+from strategies.port import Strategy, View, Wish, Wishes
+
+_HOLD = Action.HOLD
+OnHold = Callable[[int, str, str, int, str], None]
+
+_MARKET_CALLBACKS: dict[str, tuple[type, ...]] = {
+    "on_trade": (Trade,),
+    "on_quote": (Quote,),
+    "on_book": (BookSnapshot, BookUpdate),
+    "on_mark": (MarkPrice,),
+    "on_gap": (DataGap, BookInvalidated),
+}
+_ORDER_EVENTS = (
+    OrderAccepted,
+    OrderTriggered,
+    OrderCancelled,
+    OrderExpired,
+    OrderRejected,
+    OrderReplaced,
+    CancelRejected,
+    ReplaceRejected,
+)
+_LAST_EVENTS = (OrderCancelled, OrderExpired, OrderRejected)
+
+
+class Seat:
+    """A strategy at work. ``instruments`` None hears everything; ``emitted`` numbers its intents."""
+
+    __slots__ = ("active", "emitted", "id", "instruments", "strategy", "subscriptions", "view")
+
+    def __init__(self, id: str, strategy: Strategy, instruments: frozenset[str] | None, view: View) -> None:
+        self.id = id
+        self.strategy = strategy
+        self.instruments = instruments
+        self.view = view
+        self.emitted = 0
+        self.active = True
+        self.subscriptions: list[Subscription] = []
+
+
+class Runner:
+    """``builds_bars``: bars are being built from the trades. ``on_hold`` is told of closed bars without a wish:
+    (ns, strategy, instrument, bar_end_ns, reason).
+    """
+
+    def __init__(self, bus: Bus, clock: Clock, *, builds_bars: bool, on_hold: OnHold | None) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._builds_bars = builds_bars
+        self._on_hold = on_hold
+        self._seats: list[Seat] = []
+        self._clients: dict[str, Seat] = {}
+        self.intents = 0
+
+    def add(self, id: str, strategy: Strategy, instruments: Iterable[str] | None, view: View) -> None:
+        """Seat a strategy and subscribe what it implements. Its id names its intents; it must be unique."""
+        seat = Seat(id, strategy, frozenset(instruments) if instruments is not None else None, view)
+        self._seats.append(seat)
+        deaf_to_trades = self._builds_bars and strategy.bars_replace_trades
+        for name, events in _MARKET_CALLBACKS.items():
+            if _implements(strategy, name) and not (name == "on_trade" and deaf_to_trades):
+                for event_type in events:
+                    self._listen(seat, event_type, self._market_handler(seat, getattr(strategy, name)))
+        if _implements(strategy, "on_bar"):
+            self._listen(seat, Bar, self._bar_handler(seat, strategy.on_bar))
+        if _implements(strategy, "on_fill"):
+            self._listen(seat, OrderFilled, self._fill_handler(seat, strategy.on_fill))
+        if _implements(strategy, "on_order"):
+            self._follow_orders(seat)
+
+    def start(self) -> None:
+        for seat in self._seats:
+            self._call(seat, "on_start", seat.strategy.on_start)
+
+    def stop(self) -> None:
+        for seat in self._seats:
+            self._call(seat, "on_stop", seat.strategy.on_stop)
+
+    def call_at(self, strategy: str, when_ns: int, name: str) -> None:
+        """Turn a strategy's request for a timer into one of the clock's."""
+        seat = next(s for s in self._seats if s.id == strategy)
+        self._clock.at(when_ns, lambda: self._call(seat, "on_timer", lambda view: seat.strategy.on_timer(name, view)))
+
+    def quarantine(self, seat: Seat, callback: str, error: Exception) -> None:
+        """The strategy is not called again and what it has in the market is pulled."""
+        if not seat.active:
+            return
+        seat.active = False
+        for subscription in seat.subscriptions:
+            subscription.close()
+        now, publish = self._clock.now, self._bus.publish
+        publish(StrategyQuarantined(now, seat.id, callback, type(error).__name__))
+        for order in seat.view.open_orders():
+            publish(CancelRequested(now, order.intent_id, "quarantine", f"{seat.id} raised in {callback}"))
+
+    # --- handlers, one closure per callback so that the common case is one call ---------------------------------
+
+    def _market_handler(self, seat: Seat, callback: Callable[[Any, View], Wishes]) -> Handler:
+        view, take, wanted = seat.view, self._take, seat.instruments
+
+        def hear(event: Any) -> None:
+            wishes = callback(event, view)
+            if wishes:
+                take(seat, wishes)
+
+        def hear_wanted(event: Any) -> None:
+            if event.instrument in wanted:  # type: ignore[operator]  # only used where wanted is a set
+                hear(event)
+
+        return hear if wanted is None else hear_wanted
+
+    def _bar_handler(self, seat: Seat, callback: Callable[[Bar, View], Wishes]) -> Handler:
+        view, take, wanted, on_hold = seat.view, self._take, seat.instruments, self._on_hold
+        clock, name = self._clock, seat.id
+
+        def hear(bar: Bar) -> None:
+            if not bar.closed or (wanted is not None and bar.instrument not in wanted):
+                return
+            wishes = callback(bar, view)
+            if wishes:
+                take(seat, wishes, bar)
+            elif on_hold is not None:
+                on_hold(clock.now, name, bar.instrument, bar.end_ns, "")
+
+        return hear
+
+    def _fill_handler(self, seat: Seat, callback: Callable[[OrderFilled, View], Wishes]) -> Handler:
+        view, take, name = seat.view, self._take, seat.id
+
+        def hear(fill: OrderFilled) -> None:
+            if fill.strategy == name:
+                wishes = callback(fill, view)
+                if wishes:
+                    take(seat, wishes)
+
+        return hear
+
+    def _follow_orders(self, seat: Seat) -> None:
+        """Order events name the client id only, so a strategy that listens has its submissions remembered."""
+        callback, view, clients = seat.strategy.on_order, seat.view, self._clients
+
+        def submitted(event: OrderSubmitted) -> None:
+            if event.intent_id.rpartition("-")[0] == seat.id:
+                clients[event.client_id] = seat
+                self._take_any(seat, callback(event, view))
+
+        def hear(event: Any) -> None:
+            if clients.get(event.client_id) is seat:
+                if type(event) in _LAST_EVENTS:
+                    del clients[event.client_id]
+                self._take_any(seat, callback(event, view))
+
+        def filled(event: OrderFilled) -> None:
+            if not event.leaves:
+                clients.pop(event.client_id, None)
+
+        def refused(event: OrderRefused) -> None:
+            if event.strategy == seat.id:
+                self._take_any(seat, callback(event, view))
+
+        self._listen(seat, OrderSubmitted, submitted)
+        self._listen(seat, OrderFilled, filled)
+        self._listen(seat, OrderRefused, refused)
+        for event_type in _ORDER_EVENTS:
+            self._listen(seat, event_type, hear)
+
+    def _listen(self, seat: Seat, event_type: type, handler: Handler) -> None:
+        handler.seat = seat  # type: ignore[attr-defined]  # how a failure finds its way back to the strategy
+        seat.subscriptions.append(self._bus.subscribe(event_type, handler))
+
+    def _call(self, seat: Seat, callback: str, call: Callable[[View], Wishes]) -> None:
+        """A callback that no bus event triggers, so nobody else would catch what it raises."""
+        if not seat.active:
+            return
+        try:
+            self._take_any(seat, call(seat.view))
+        except Exception as error:
+            self.quarantine(seat, callback, error)
+
+    # --- wishes -------------------------------------------------------------------------------------------------
+
+    def _take_any(self, seat: Seat, wishes: Wishes) -> None:
+        if wishes:
+            self._take(seat, wishes)
+
+    def _take(self, seat: Seat, wishes: Iterable[Wish] | Wish, bar: Bar | None = None) -> None:
+        """All of it or nothing. Raises TypeError when something in it is not a wish."""
+        if isinstance(wishes, (Intent, CancelIntent, ReplaceIntent)):
+            self._grant(seat, wishes, bar)
+            return
+        taken = tuple(wishes)
+        for wish in taken:
+            if not isinstance(wish, (Intent, CancelIntent, ReplaceIntent)):
+                raise TypeError(f"a strategy returns Intent, CancelIntent or ReplaceIntent, not {type(wish).__name__}")
+        for wish in taken:
+            self._grant(seat, wish, bar)
+
+    def _grant(self, seat: Seat, wish: Wish, bar: Bar | None) -> None:
+        now = self._clock.now
+        if isinstance(wish, Intent):
+            if wish.action is _HOLD:
+                if self._on_hold is not None and bar is not None:
+                    self._on_hold(now, seat.id, bar.instrument, bar.end_ns, wish.reason)
+                return
+            seat.emitted += 1
+            self.intents += 1
+            intent_id = seat.view.last_intent_id = f"{seat.id}-{seat.emitted}"
+            self._bus.publish(Decision(now, intent_id, seat.id, wish))
+        elif isinstance(wish, CancelIntent):
+            self._bus.publish(CancelRequested(now, wish.intent_id, seat.id, wish.reason))
+        else:
+            self._bus.publish(ReplaceRequested(now, wish.intent_id, seat.id, wish.limit, wish.size, wish.reason))
+
+
+def _implements(strategy: Strategy, callback: str) -> bool:
+    return getattr(type(strategy), callback) is not getattr(Strategy, callback)

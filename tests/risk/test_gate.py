@@ -1,0 +1,382 @@
+"""From a decision to an order or a refusal: sizing, what counts already, replacements, and who is turned away."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+import pytest
+
+from bus.clock import SECOND
+from bus.events import (
+    CancelRequested,
+    Decision,
+    Intent,
+    OrderApproved,
+    OrderRefused,
+    PartFailed,
+    ReplaceApproved,
+    ReplaceRequested,
+    TradingStateChanged,
+)
+from bus.values import Action, OrderType, Side, TimeInForce, TradingState
+from tests.risk.world import ALL, CLOSED, COIN, PERP, SPOT, T0, World
+
+BUY, SELL = Action.BUY, Action.SELL
+
+
+# --- sizing ----------------------------------------------------------------------------------------------------
+
+
+def test_the_terms_of_the_intent_become_the_terms_of_the_order() -> None:
+    order = World().approve(
+        BUY, 0.12345, limit=101.005, tif=TimeInForce.GTD, good_till_ns=T0 + 9, post_only=True, reduce_only=False
+    )
+
+    assert (order.side, order.type, order.size, order.price) == (Side.BUY, OrderType.LIMIT, D("0.123"), D("101.00"))
+    assert (order.tif, order.expires_ns, order.post_only) == (TimeInForce.GTD, T0 + 9, True)
+    assert (order.intent_id, order.strategy, order.instrument) == ("s-1", "s", SPOT.name)
+
+
+def test_an_approval_says_where_the_market_was() -> None:
+    world = World()
+    world.book(99, 102)
+
+    world.approve(BUY, D(1))
+
+    assert world.one(OrderApproved).mid == 100.5
+
+
+@pytest.mark.parametrize(
+    ("story", "terms", "size"),
+    [
+        ("a size is taken as it is", {"size": D("1.5"), "exposure": 0.5}, "1.5"),
+        ("an exposure is a share of equity", {"exposure": 0.05}, "50"),
+        ("a dear price buys less", {"exposure": 0.05, "limit": D(104)}, "48.076"),
+        ("without either the default is used", {}, "10"),
+    ],
+)
+def test_a_size_is_found_in_order_of_preference(story: str, terms: dict, size: str) -> None:
+    assert World().approve(BUY, **terms).size == D(size)
+
+
+def test_inverse_contracts_are_whole_and_worth_their_quote_units() -> None:
+    order = World({"USDT": "100000"}).approve(Action.ENTER_SHORT, None, COIN)
+
+    assert (order.side, order.size) == (Side.SELL, D(10))
+
+
+@pytest.mark.parametrize(
+    ("story", "action", "held", "open_orders", "size"),
+    [
+        ("nothing held", Action.ENTER_LONG, "0", [], "10"),
+        ("some held", Action.ENTER_LONG, "4", [], "6"),
+        ("some on the way", Action.ENTER_LONG, "0", [(BUY, 4)], "6"),
+        ("all held", Action.ENTER_LONG, "10", [], None),
+        ("short turns long", Action.ENTER_LONG, "-4", [], "14"),
+        ("nothing held", Action.ENTER_SHORT, "0", [], "10"),
+        ("some short", Action.ENTER_SHORT, "-4", [(SELL, 2)], "4"),
+        ("long turns short", Action.ENTER_SHORT, "4", [], "14"),
+        ("all of it goes", Action.EXIT_LONG, "7", [], "7"),
+        ("what is being sold is not sold twice", Action.EXIT_LONG, "7", [(SELL, 5)], "2"),
+        ("all of it is being sold", Action.EXIT_LONG, "7", [(SELL, 7)], None),
+        ("a buy on the way is not there yet", Action.EXIT_LONG, "7", [(BUY, 5)], "7"),
+        ("nothing to sell", Action.EXIT_LONG, "0", [], None),
+        ("not a long", Action.EXIT_LONG, "-3", [], None),
+        ("the short is covered", Action.EXIT_SHORT, "-7", [(BUY, 3)], "4"),
+        ("not a short", Action.EXIT_SHORT, "3", [], None),
+        ("a long is sold", Action.FLAT, "7", [], "7"),
+        ("a short is bought", Action.FLAT, "-7", [], "7"),
+        ("flat is flat", Action.FLAT, "0", [], None),
+        ("being flattened already", Action.FLAT, "-7", [(BUY, 7)], None),
+    ],
+)
+def test_an_action_asks_for_what_is_missing(
+    story: str, action: Action, held: str, open_orders: list, size: str | None
+) -> None:
+    world = World(max_orders=50)
+    if D(held):
+        world.hold(held, PERP)
+    for way, amount in open_orders:
+        world.approve(way, D(amount), PERP, limit=D(100))
+
+    answer = world.wish(action, None, PERP)
+
+    if size is None:
+        assert isinstance(answer, OrderRefused)
+        assert answer.rule == "translator"
+    else:
+        assert isinstance(answer, OrderApproved)
+        assert answer.order.size == D(size)
+
+
+def test_an_exit_may_name_less_than_everything_and_never_gets_more() -> None:
+    world = World()
+    world.hold("7", PERP)
+
+    assert world.approve(Action.EXIT_LONG, D(3), PERP).size == 3
+    assert world.approve(Action.EXIT_LONG, D(100), PERP).size == 4
+
+
+def test_spot_cannot_be_held_short() -> None:
+    world = World()
+    world.hold("4")
+
+    assert "short" in world.refuse(Action.ENTER_SHORT, D(1)).reason
+    assert world.approve(Action.EXIT_LONG).size == 4
+    assert world.refuse(Action.EXIT_LONG).rule == "translator"
+
+
+def test_a_spot_exit_sells_no_more_than_the_wallet_has() -> None:
+    world = World()
+    world.hold("4")
+    world.ledger.cash["BTC"] = D("3.9996")  # a fee was taken in base
+
+    assert world.approve(Action.FLAT).size == D("3.999")
+
+
+def test_a_notional_below_the_venue_smallest_is_refused_with_the_numbers() -> None:
+    refused = World().refuse(BUY, D("0.049"))
+
+    assert refused.rule == "translator"
+    assert "4.9" in refused.reason
+    assert "5" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("terms", "type"),
+    [
+        ({}, OrderType.MARKET),
+        ({"limit": 100.0}, OrderType.LIMIT),
+        ({"stop": 101.0}, OrderType.STOP),
+        ({"stop": 101.0, "limit": 102.0}, OrderType.STOP_LIMIT),
+        ({"trail": 1.0}, OrderType.TRAILING_STOP),
+    ],
+)
+def test_the_prices_of_an_intent_make_its_type(terms: dict, type: OrderType) -> None:
+    assert World().approve(BUY, D(1), **terms).type is type
+
+
+# --- what counts already ---------------------------------------------------------------------------------------
+
+
+def test_two_intents_of_one_moment_within_the_limit_but_jointly_over_are_not_both_approved() -> None:
+    world = World()
+    world.hold("100")
+
+    world.at_once(*(Decision(T0, f"s-{n}", "s", Intent(SPOT.name, BUY, D(80))) for n in (1, 2)))
+
+    assert world.one(OrderApproved).order.intent_id == "s-1"
+    assert world.one(OrderRefused).intent_id == "s-2"
+    assert world.one(OrderRefused).rule == "max_position"
+
+
+def test_an_order_that_ended_no_longer_counts() -> None:
+    world = World()
+    world.hold("100")
+    first = world.approve(BUY, D(80))
+    assert world.refuse(BUY, D(80)).rule == "max_position"
+
+    world.cancelled(first)
+
+    world.approve(BUY, D(80))
+
+
+def test_orders_on_the_other_side_are_no_excuse() -> None:
+    world = World(max_position=D(1_000))
+    world.approve(SELL, D(10), PERP, limit=D(100))
+
+    world.approve(BUY, D(10), PERP, limit=D(100))
+
+    assert world.refuse(BUY, D(1), PERP, limit=D(100)).rule == "max_position"
+
+
+@pytest.mark.parametrize(
+    ("story", "held", "action", "size"),
+    [
+        ("closing a long", "200", SELL, "200"),
+        ("covering a short", "-200", BUY, "200"),
+        ("a reduce-only order can only reduce", "1", SELL, "200"),
+    ],
+)
+def test_a_way_out_is_never_too_big(story: str, held: str, action: Action, size: str) -> None:
+    world = World(max_notional=D(10), max_position=D(10), symbol_position_limits={PERP.name: D("0.1")})
+    world.hold(held, PERP)
+
+    world.approve(action, D(size), PERP, reduce_only=abs(D(held)) < D(size))
+
+
+def test_an_order_through_zero_is_no_way_out() -> None:
+    world = World(max_notional=D(10))
+    world.hold("200", PERP)
+
+    assert world.refuse(SELL, D("200.001"), PERP).rule == "max_notional"
+
+
+# --- who is turned away ----------------------------------------------------------------------------------------
+
+
+def test_an_instrument_nobody_described_is_refused_by_name() -> None:
+    refused = World().decide(Intent("v:DOGE/USDT", BUY, D(1)))
+
+    assert isinstance(refused, OrderRefused)
+    assert (refused.rule, refused.instrument) == ("instrument", "v:DOGE/USDT")
+    assert "DOGE" in refused.reason
+
+
+def test_an_instrument_that_does_not_trade_is_refused() -> None:
+    assert World().refuse(BUY, D(1), CLOSED).rule == "instrument"
+
+
+def test_nothing_is_sent_before_the_market_was_heard() -> None:
+    assert World(price=0.0).refuse(BUY, D(1)).rule == "no_market"
+
+
+def test_an_invalid_book_is_no_market_and_a_fresh_trade_does_not_replace_it() -> None:
+    world = World()
+    world.book(99, 101)
+    world.lose_book()
+    world.trade(100)
+
+    assert world.refuse(BUY, D(1)).rule == "no_market"
+
+    world.book(99, 101)
+    world.approve(BUY, D(1))
+
+
+@pytest.mark.parametrize(("expires", "refused"), [(T0 - 1, True), (T0, False), (T0 + 1, False), (0, False)])
+def test_a_stale_wish_is_refused(expires: int, refused: bool) -> None:
+    answer = World().wish(BUY, D(1), expires_ns=expires)
+
+    assert isinstance(answer, OrderRefused) is refused
+    if isinstance(answer, OrderRefused):
+        assert answer.rule == "expired"
+
+
+def test_every_refusal_is_counted() -> None:
+    world = World()
+    world.refuse(BUY, D(300))
+    world.refuse(BUY, D(0))
+    world.approve(BUY, D(1))
+
+    assert world.gate.refused == 2
+
+
+def test_an_account_that_cannot_be_valued_is_a_refusal_and_not_an_accident() -> None:
+    world = World({"USDT": "1000", "XYZ": "5"})
+
+    refused = world.refuse(BUY, exposure=0.1)
+
+    assert world.all(PartFailed) == []
+    assert refused.rule == "no_value"
+    assert world.gate.state is TradingState.ARMED
+
+
+# --- replacements ----------------------------------------------------------------------------------------------
+
+
+def replace(world: World, intent_id: str, limit: object = None, size: object = None) -> None:
+    world.bus.publish(ReplaceRequested(world.clock.now, intent_id, "s", limit, size, "why"))  # type: ignore[arg-type]
+
+
+def test_a_replacement_is_quantised_and_keeps_what_it_does_not_name() -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+
+    replace(world, order.intent_id, limit=98.999)
+    replace(world, order.intent_id, size=4.0009)
+
+    assert [(r.price, r.size, r.reason) for r in world.all(ReplaceApproved)] == [
+        (D("98.99"), D(5), "why"),
+        (D("99"), D(4), "why"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("story", "limit", "size", "rule"),
+    [
+        ("too big", None, D(300), "max_notional"),
+        ("too far", D(106), None, "price_collar"),
+        ("no size", None, D(0), "translator"),
+        ("less than a lot", None, 0.0001, "translator"),
+        ("no price", float("nan"), None, "translator"),
+        ("below zero", D(-1), None, "translator"),
+    ],
+)
+def test_a_replacement_is_held_to_the_same_rules(story: str, limit: object, size: object, rule: str) -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+
+    replace(world, order.intent_id, limit, size)
+
+    refused = world.one(OrderRefused)
+    assert (refused.rule, refused.intent_id) == (rule, order.intent_id)
+    assert world.all(ReplaceApproved) == []
+    assert world.exposure.find(order.intent_id) is not None, "the order itself still stands"
+
+
+def test_a_replacement_does_not_count_the_order_it_replaces() -> None:
+    world = World(max_position=D(1_000))
+    order = world.approve(BUY, D(9), PERP, limit=D(100))
+
+    replace(world, order.intent_id, size=D(10))
+
+    assert world.one(ReplaceApproved).size == 10
+    replace(world, order.intent_id, size=D("10.001"))
+    assert world.one(OrderRefused).rule == "max_position"
+
+
+def test_a_replacement_of_what_is_done_has_lost_its_race() -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+    world.fill(order, "99")
+
+    replace(world, order.intent_id, limit=D(98))
+
+    assert world.all(ReplaceApproved, OrderRefused) == []
+
+
+def test_a_halted_gate_replaces_nothing() -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+    world.gate.kill("ada")
+
+    replace(world, order.intent_id, limit=D(98))
+
+    assert world.all(ReplaceApproved) == []
+    assert world.one(OrderRefused).rule == "kill_switch"
+
+
+# --- failures --------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_part_of_the_core_halts() -> None:
+    world = World()
+    resting = world.approve(BUY, D(1), limit=D(99))
+
+    world.bus.publish(PartFailed(world.clock.now, "Ledger.on_fill", "KeyError"))
+
+    assert world.one(TradingStateChanged).rule == "part_failed"
+    assert world.one(CancelRequested).intent_id == resting.intent_id
+    assert world.refuse(BUY, D(1)).rule == "part_failed"
+
+
+def test_an_order_approved_in_the_moment_of_a_halt_is_pulled_too() -> None:
+    world = World()
+
+    world.at_once(Decision(T0, "s-1", "s", Intent(SPOT.name, BUY, D(1))), PartFailed(T0, "Ledger.on_fill", "KeyError"))
+
+    assert world.gate.state is TradingState.HALTED
+    approved = [event.order.intent_id for event in world.all(OrderApproved)]
+    assert approved == [event.intent_id for event in world.all(CancelRequested)]
+
+
+def test_the_market_of_one_instrument_says_nothing_of_another() -> None:
+    world = World()
+    world.wait(31)
+    world.trade(100, PERP)
+
+    world.approve(BUY, D(1), PERP)
+
+    assert world.refuse(BUY, D(1)).rule == "stale_data"
+    assert {i.name for i in ALL} == set(world.market.instruments)
+    assert world.clock.now == T0 + 31 * SECOND
