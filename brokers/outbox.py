@@ -27,3 +27,9 @@ class Outbox:
             stem = self._stems[strategy] = f"{PREFIX}{self._epoch}-{tag}-"
         number = self._counts[strategy] = self._counts.get(strategy, 0) + 1
         return f"{stem}{number}"
+
+    def issued(self, client_id: str) -> bool:
+        """Whether the id is one of ours."""
+        stem, dash, number = client_id.rpartition("-")
+        strategy = next((name for name, ours in self._stems.items() if ours == stem + dash), None)
+        return strategy is not None and number.isdecimal() and 0 < int(number) <= self._counts[strategy]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from brokers.order_state import CANCELLING, DONE, SUBMITTED, ImpossibleMove, Move, advance
+from brokers.order_state import CANCELLING, DONE, SUBMITTED, UNKNOWN, ImpossibleMove, Move, advance
 from brokers.outbox import Outbox
 from brokers.port import Broker
 from bus.bus import Bus
@@ -56,6 +56,7 @@ _CANCEL_ASKED, _REPLACE_ASKED, _PART_FILLED, _FILLED = (
     Move.PART_FILLED,
     Move.FILLED,
 )
+_LATE = frozenset({CancelRejected, ReplaceRejected})
 _ANSWERS = frozenset({OrderCancelled, CancelRejected, OrderReplaced, ReplaceRejected})
 
 
@@ -114,7 +115,7 @@ class Router:
 
     def on_replace(self, event: ReplaceApproved) -> None:
         sent = self._by_intent.get(event.intent_id)
-        if sent is None or sent.state in DONE or sent.state is CANCELLING:
+        if sent is None or sent.state in DONE or sent.state is CANCELLING or sent.state is UNKNOWN:
             return
         sent.state = advance(sent.state, _REPLACE_ASKED)
         sent.asked += 1
@@ -127,8 +128,10 @@ class Router:
             self._forget(sent)
 
     def on_report(self, event: Report) -> None:
-        sent = self._known(event.client_id)
         kind = type(event)
+        if kind in _LATE and event.client_id not in self._sent and self._outbox.issued(event.client_id):
+            return  # the order was over, by the venue's own doing, before our request got there
+        sent = self._known(event.client_id)
         sent.state = advance(sent.state, _MOVES[kind])
         if kind in _ANSWERS and sent.asked:
             sent.asked -= 1

@@ -9,8 +9,8 @@ reported and the rest still run: what a failure means is decided above.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 from bus.inbox import Inbox, Overflow
 
@@ -84,6 +84,12 @@ class Bus:
         finally:
             self._busy = False
 
+    def publish_all(self, events: Sequence[object]) -> None:
+        """Deliver events that happened together: all of them before anything that follows from the first."""
+        self._backlog.extend(events)
+        if not self._busy:
+            self.publish(self._backlog.popleft())
+
     def subscribe(
         self, event_type: type[Event], handler: Callable[[Event], object], *, active: bool = True
     ) -> Subscription:
@@ -97,20 +103,14 @@ class Bus:
         """Whether anyone listens to ``event_type`` at all, now or when resumed."""
         return bool(self._subscriptions.get(event_type))
 
-    async def stream(
+    def stream(
         self, event_type: type[Event], *, capacity: int = 1024, policy: Overflow = Overflow.DROP_OLDEST
-    ) -> AsyncIterator[Event]:
-        """Events of one type for a consumer outside the core, from a bounded inbox of its own.
+    ) -> Stream[Event]:
+        """Events of one type, from now on, for a consumer outside the core: ``async for event in bus.stream(Trade)``.
 
         A slow consumer loses events by ``policy`` and never slows or changes the core.
         """
-        inbox: Inbox[Event] = Inbox(capacity, policy)
-        subscription = self.subscribe(event_type, inbox.put)
-        try:
-            async for event in inbox:
-                yield event
-        finally:
-            subscription.close()
+        return Stream(self, event_type, Inbox(capacity, policy))
 
     def _reroute(self, event_type: type) -> None:
         # A new tuple, so that a delivery under way keeps the route it started with.
@@ -120,3 +120,26 @@ class Bus:
         if subscription in (there := self._subscriptions[subscription.event_type]):
             there.remove(subscription)
             self._reroute(subscription.event_type)
+
+
+class Stream(Generic[Event]):
+    """A subscription with a bounded inbox of its own; ``dropped`` counts what its consumer was too slow for."""
+
+    def __init__(self, bus: Bus, event_type: type[Event], inbox: Inbox[Event]) -> None:
+        self._inbox = inbox
+        self._subscription = bus.subscribe(event_type, inbox.put)
+
+    @property
+    def dropped(self) -> int:
+        return self._inbox.dropped
+
+    def __aiter__(self) -> Stream[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        return await self._inbox.__anext__()
+
+    async def aclose(self) -> None:
+        """Hear no more; what is inside may still be read."""
+        self._subscription.close()
+        self._inbox.close()

@@ -29,7 +29,18 @@ PACK = 256
 """Bars in one packed record, at most."""
 
 _SEPARATOR = b",\n"  # JSON text never holds a raw newline, so this only ever stands between bodies
-_encode = msgspec.json.Encoder().encode
+
+
+def _scalar(value: object) -> object:
+    """A NumPy number, as strategies hand them over, is the number it holds."""
+    item = getattr(value, "item", None)
+    if item is None:
+        raise TypeError(f"{type(value).__name__} has no place in a record")
+    return item()
+
+
+encode = msgspec.json.Encoder(enc_hook=_scalar).encode
+"""How records are written; whoever lets a stranger's value into one tries it first."""
 
 
 class JournalError(Exception):
@@ -106,7 +117,7 @@ class Chain:
         sealed: list[tuple[bytes, bytes]] = []
         head, seq = self.head, self.seq
         for event in self.pending:
-            body = _encode((seq, type(event).__name__, event))
+            body = encode((seq, type(event).__name__, event))
             head = sha256(head + body).digest()
             sealed.append((body, head))
             seq += 1

@@ -49,13 +49,16 @@ class Market:
         bus.subscribe(Ticker, self.on_ticker)
 
     def mid(self, instrument: str) -> float:
-        """The middle of the usable book, else of the last quote, else the last price; 0.0 where nothing is known."""
+        """The middle of the book where there is one, else of the last quote, else the last price.
+
+        0.0 where nothing is known, or what there is cannot be used: an invalid book, a one-sided or crossed quote.
+        """
         book = self.books.get(instrument)
         if book is not None:
             return book.mid if book.usable else 0.0
         quote = self.quotes.get(instrument)
         if quote is not None:
-            return (quote.bid + quote.ask) / 2
+            return (quote.bid + quote.ask) / 2 if 0.0 < quote.bid < quote.ask else 0.0
         return self.last(instrument)
 
     def last(self, instrument: str) -> float:
@@ -67,7 +70,7 @@ class Market:
         if bar is not None:
             return bar.close
         quote = self.quotes.get(instrument)
-        return (quote.bid + quote.ask) / 2 if quote is not None else 0.0
+        return (quote.bid + quote.ask) / 2 if quote is not None and 0.0 < quote.bid < quote.ask else 0.0
 
     def mark(self, instrument: str) -> float:
         """What a position is valued at: the venue's mark price where it sends one, else the last price."""

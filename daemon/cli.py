@@ -51,7 +51,7 @@ def main() -> None:
 
     money.install()
     if found := intruders():
-        _err.print("\n".join(found), style="red")
+        _err.print("\n".join(found), style="red", markup=False)
         sys.exit(ERROR)
     sys.path.append(os.getcwd())  # a user's own strategies live where they work; behind everything installed
     sys.exit(guarded(app))
@@ -245,7 +245,8 @@ def doctor(json: Json = False) -> None:
     for finding in findings:
         mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}[finding.status]
         todo = f" → {finding.todo}" if finding.todo else ""
-        _out.print(f"{mark} {finding.name}: {finding.detail}{todo}")
+        _out.print(mark, end=" ")
+        _out.print(f"{finding.name}: {finding.detail}{todo}", markup=False)
     failed = any(finding.status == "fail" for finding in findings)
     if json:
         _json({"ok": not failed, "findings": [[f.name, f.status, f.detail, f.todo] for f in findings]})

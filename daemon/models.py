@@ -18,7 +18,8 @@ from config import schema
 from config.load import known_instruments
 from config.schema import Trading, parse_interval
 from daemon.errors import Usage
-from feeds.table import TableSpec
+from feeds.columns import Content
+from feeds.table import Stamp, TableSpec
 from risk.rules import Limits
 from sim import fees, latency, queue, slippage
 from sim.models import Models
@@ -134,10 +135,10 @@ def table_spec(file: Path, tables: Iterable[Any], intervals: Sequence[str], inst
         if fnmatch(file.name, entry.match):
             return TableSpec(
                 instrument=instrument or entry.instrument,
-                content=entry.content,
+                content=Content(entry.content),
                 columns=dict(entry.columns),
                 interval_ns=parse_interval(entry.interval) if entry.interval else None,
-                stamp=entry.stamp,
+                stamp=Stamp.OPEN if entry.stamp == "start" else Stamp.END,
             )
     interval_ns = parse_interval(intervals[0]) if len(intervals) == 1 else None
     return TableSpec(instrument=instrument or f"table:DATA/{asset}", interval_ns=interval_ns)

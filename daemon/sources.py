@@ -6,9 +6,9 @@ the order does not depend on who read faster. A file is read in batches; a lone 
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +29,6 @@ BINANCE = ("binance", "binanceus", "binanceusdm", "binancecoinm")
 VENUES = (*BINANCE, "coinbase", "coinbaseexchange")
 SYNTHETIC = "SYNTHETIC"
 _LOOK_AHEAD = 2_000
-_MERGED_BATCH = 512
 
 
 class BadSource(ValueError):  # the user's file, in the user's words
@@ -182,24 +181,62 @@ def known_by(instruments: Iterable[Instrument]) -> KnownInstruments:
 
 
 def merged(sources: Sequence[Source]) -> Iterator[tuple[Source, Sequence[Any]]]:
-    """Batches in the order in which they must be accepted, each with the source it belongs to."""
+    """Batches in the order in which they must be accepted, each with the source it belongs to.
+
+    A batch is a piece of the one its source has just read, never of two: the source can still say which line an item
+    came from.
+    """
     if len(sources) == 1:
         for batch in sources[0].batches():
             yield sources[0], batch
         return
-    line = heapq.merge(
-        *(_timed(source, position) for position, source in enumerate(sources)), key=lambda entry: entry[:2]
-    )
-    for position, entries in groupby(line, key=lambda entry: entry[1]):
-        while batch := [item for _, _, item in islice(entries, _MERGED_BATCH)]:
-            yield sources[position], batch
+    lines = [line for position, source in enumerate(sources) if (line := _Line(source, position)).refill()]
+    while lines:
+        first = min(lines, key=_Line.head)
+        yield first.source, first.take(min((line.head() for line in lines if line is not first), default=_LAST))
+        if not first.refill():
+            lines.remove(first)
 
 
-def _timed(source: Source, position: int) -> Iterator[tuple[int, int, Any]]:
-    latest = 0
-    for batch in source.batches():
-        for item in batch:
-            ns = source.time(item)
-            if ns is not None and ns > latest:
-                latest = ns
-            yield latest, position, item
+_LAST = (1 << 64, 0)
+
+
+class _Line:
+    """What a source has still to give: its batch under way, with times that never go back within the file."""
+
+    def __init__(self, source: Source, position: int) -> None:
+        self.source = source
+        self._position = position
+        self._batches = source.batches()
+        self._batch: Sequence[Any] = ()
+        self._times: list[int] = []
+        self._at = 0
+        self._latest: int | None = None
+
+    def head(self) -> tuple[int, int]:
+        return self._times[self._at], self._position
+
+    def take(self, before: tuple[int, int]) -> Sequence[Any]:
+        """The items that come before another line's head."""
+        ns, position = before
+        cut = bisect_right if self._position < position else bisect_left
+        start, self._at = self._at, cut(self._times, ns, self._at)
+        return self._batch[start : self._at]
+
+    def refill(self) -> bool:
+        """Have something to give; False at the end of the file."""
+        while self._at == len(self._batch):
+            batch = next(self._batches, None)
+            if batch is None:
+                return False
+            self._batch, self._at, time = batch, 0, self.source.time
+            if self._latest is None:  # lines before the first time, as a recording's heading, go with it
+                self._latest = next((ns for item in batch if (ns := time(item)) is not None), None)
+            self._times = [self._advance(time(item)) for item in batch]
+        return True
+
+    def _advance(self, ns: int | None) -> int:
+        latest = self._latest or 0
+        if ns is not None and ns > latest:
+            latest = self._latest = ns
+        return latest

@@ -158,7 +158,7 @@ def build(
         view = View(id, clock, market, ledger, exposure, equity, history, runner.call_at)
         runner.add(id, strategy, wanted, view)
     if holds:
-        bus.subscribe(Bar, lambda bar: chain.mark(clock.now, equity.value()) if bar.closed else None)
+        bus.subscribe(Bar, _marker(chain, clock, equity))
 
     gate = Gate(
         bus, clock, market, ledger, exposure, equity, limits_of(trading), default_notional=trading.sizing.notional
@@ -183,6 +183,19 @@ def build(
         trading,
         instruments,
     )
+
+
+def _marker(chain: Chain, clock: Clock, equity: Equity) -> Callable[[Bar], None]:
+    """Notes equity at each closed bar; while something held has no price there is none to note."""
+
+    def mark(bar: Bar) -> None:
+        if bar.closed:
+            try:
+                chain.mark(clock.now, equity.value())
+            except CannotValue:
+                return
+
+    return mark
 
 
 def load_all(trading: Trading) -> list[tuple[str, Strategy, Sequence[str] | None]]:

@@ -26,7 +26,7 @@ from bus.bus import Bus, Subscription
 from bus.clock import Clock
 from bus.events import Bar, FundingPaid, MarkPrice, OrderFilled, Quote, Trade
 from bus.market import Market
-from bus.values import ONE, ZERO
+from bus.values import ONE, ZERO, Side
 from portfolio.ledger import Ledger
 from portfolio.valuation import CannotValue, Valuation
 
@@ -34,6 +34,7 @@ __all__ = ["CannotValue", "Equity"]
 
 _SLACK = 1e-9  # of equity: more than the float figure ever differs from the exact one
 _MOVES = 4_096
+_SELL = Side.SELL
 
 
 class _Alarm:
@@ -75,6 +76,7 @@ class Equity:
         self._cannot: str | None = None
         self._begun_ns: int | None = None
         self._moves_left = _MOVES
+        self._traded = 0
         self._exposed_ns = 0
         self._exposed_since: int | None = None
         self.start: Decimal | None = None
@@ -184,11 +186,12 @@ class Equity:
         self._measure_again(begin=True)
 
     def _on_fill(self, fill: OrderFilled) -> None:
-        exposed = any(position.lots for position in self._ledger.positions.values())
+        exposed = any(not position.flat for position in self._ledger.positions.values())
         if exposed != (self._exposed_since is not None):
             self._exposed_ns = self.exposed_ns
             self._exposed_since = self._clock.now if exposed else None
-        self._measure_again(begin=True)
+        if not self._moved_simply(fill):
+            self._measure_again(begin=True)
 
     def _on_funding(self, paid: FundingPaid) -> None:
         self._measure_again(begin=True)
@@ -197,13 +200,49 @@ class Equity:
 
     def _move(self, held: _Held, price: float) -> None:
         self._moves_left -= 1
-        if held.weight is None or not self._moves_left or not price > 0:
+        if held.weight is None or self._moves_left <= 0 or not price > 0:
             self._measure_again()
             return
         value = self._value = self._value + held.weight * (price - held.price)
         held.price = price
         if value > self.peak or value < self._floor:
             self._look()
+
+    def _moved_simply(self, fill: OrderFilled) -> bool:
+        """The common fill, which moves only the account's own money and one holding: worked out without measuring all
+        again. False, and nothing done, for any other.
+        """
+        name, position = fill.instrument, self._ledger.positions[fill.instrument]
+        terms, held = position.instrument, self._held.get(fill.instrument)
+        self._moves_left -= 16
+        if (
+            self._is_waiting
+            or self._moves_left <= 0
+            or self._traded != len(self._ledger.positions)  # a new instrument may price what was held before
+            or fill.fee_asset != self.asset
+            or position.inverse
+            or (terms.quote if position.spot else position.asset) != self.asset
+            or (held is not None and held.weight is None)
+            or (mark := self._market.mark(name)) <= 0
+            or (position.spot and self._valuation.source(terms.base) != name)
+        ):
+            return False
+        size = float(fill.size) if position.spot else float(fill.size * position.multiplier)
+        if fill.side is _SELL:
+            size = -size
+        if held is None:
+            held = self._held[name] = _Held(mark, 0.0)
+        elif mark != held.price and held.weight is not None:
+            self._value += held.weight * (mark - held.price)
+            held.price = mark
+        self._value += size * (mark - float(fill.price)) - float(fill.fee)
+        held.weight = (held.weight or 0.0) + size
+        if not position.lots and not (position.spot and self._ledger.cash.get(terms.base)):
+            del self._held[name]
+        elif self._heard_depth < len(self._watching):
+            self._listen(waiting=False, depth=self._depth(self._held))
+        self._look()
+        return True
 
     def _measure_again(self, *, begin: bool = False) -> None:
         """Measure everything, note what is held, and listen to what may change it."""
@@ -220,6 +259,7 @@ class Equity:
         if begin and self._begun_ns is None:
             self._begun_ns = self._clock.now
         self._moves_left = _MOVES
+        self._traded = len(self._ledger.positions)
         self._value, self._held, self._cannot = value, held, None
         if held or self._is_waiting:
             self._listen(waiting=self._begun_ns is None, depth=self._depth(held))

@@ -110,7 +110,7 @@ class Position:
             realised = self.worth(closed, price) - released
             self.realised += realised
             self.trip += realised
-            if not self.lots:
+            if self.flat:
                 self.trips.add(self.trip)
                 self.trip = ZERO
             size += closed
@@ -122,6 +122,13 @@ class Position:
         self.cost += cost
         self.lots.append(Lot(size, price, ns, cost))
         return realised
+
+    @property
+    def flat(self) -> bool:
+        """Nothing is left that could be traded: no lot, or of a spot asset less than the venue's step (what a fee in
+        base leaves behind is dust, not a position).
+        """
+        return not self.lots or (self.spot and abs(self.size) < self.instrument.lot)
 
     def worth(self, size: Decimal, price: Decimal) -> Decimal:
         if self.inverse:

@@ -60,9 +60,7 @@ class Reporter:
         order = act.order
         if order is not None and order.stage is DONE and order.heard_ns == act.ns:
             self._forget(order)
-        publish = self._bus.publish
-        for event in act.events:
-            publish(event)
+        self._bus.publish_all(act.events)
 
     def _forget(self, order: VenueOrder) -> None:
         if self._orders.get(order.client_id) is order:

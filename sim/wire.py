@@ -1,4 +1,5 @@
-"""What is on its way between us and the venue. A message is read when the clock reaches its time, never before.
+"""What is on its way between us and the venue. A message is read when the clock reaches its time, never before; one that
+takes no time is read at once.
 
 Messages with the same time are read in the order they were sent. All of them are kept in ``Wire.messages`` until then,
 so that a session can write down what was in flight when it stopped.
@@ -37,6 +38,9 @@ class Wire:
         self.messages: dict[Message, None] = {}
 
     def send(self, due_ns: int, read: Read, content: object) -> None:
+        if due_ns <= self._clock.now:  # no time passes on the way, so nothing can come between
+            read(content)
+            return
         message = Message(due_ns, read, content, self.messages)
         self.messages[message] = None
         self._clock.at(due_ns, message)

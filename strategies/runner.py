@@ -40,6 +40,7 @@ from bus.events import (
     StrategyQuarantined,
     Trade,
 )
+from bus.journal import encode
 from bus.values import Action
 from strategies.port import Strategy, View, Wish, Wishes
 
@@ -160,9 +161,7 @@ class Runner:
             if not bar.closed or (wanted is not None and bar.instrument not in wanted):
                 return
             wishes = callback(bar, view)
-            if wishes:
-                take(seat, wishes, bar)
-            elif on_hold is not None:
+            if not (wishes and take(seat, wishes, bar)) and on_hold is not None:
                 on_hold(clock.now, name, bar.instrument, bar.end_ns, "")
 
         return hear
@@ -226,17 +225,20 @@ class Runner:
         if wishes:
             self._take(seat, wishes)
 
-    def _take(self, seat: Seat, wishes: Iterable[Wish] | Wish, bar: Bar | None = None) -> None:
-        """All of it or nothing. Raises TypeError when something in it is not a wish."""
+    def _take(self, seat: Seat, wishes: Iterable[Wish] | Wish, bar: Bar | None = None) -> bool:
+        """All of it or nothing; whether there was any. Raises TypeError or ValueError when something in it is no
+        wish.
+        """
         if isinstance(wishes, (Intent, CancelIntent, ReplaceIntent)):
+            _check(seat, wishes)
             self._grant(seat, wishes, bar)
-            return
+            return True
         taken = tuple(wishes)
         for wish in taken:
-            if not isinstance(wish, (Intent, CancelIntent, ReplaceIntent)):
-                raise TypeError(f"a strategy returns Intent, CancelIntent or ReplaceIntent, not {type(wish).__name__}")
+            _check(seat, wish)
         for wish in taken:
             self._grant(seat, wish, bar)
+        return bool(taken)
 
     def _grant(self, seat: Seat, wish: Wish, bar: Bar | None) -> None:
         now = self._clock.now
@@ -253,6 +255,21 @@ class Runner:
             self._bus.publish(CancelRequested(now, wish.intent_id, seat.id, wish.reason))
         else:
             self._bus.publish(ReplaceRequested(now, wish.intent_id, seat.id, wish.limit, wish.size, wish.reason))
+
+
+def _check(seat: Seat, wish: object) -> None:
+    """A wish must be one, name the strategy's own orders only, and be fit to be written down."""
+    if isinstance(wish, Intent):
+        if not 0.0 <= wish.confidence <= 1.0:
+            raise ValueError(f"confidence is a fraction, not {wish.confidence}")
+        if wish.meta is None and wish.reason.isascii():
+            return
+    elif isinstance(wish, (CancelIntent, ReplaceIntent)):
+        if wish.intent_id.rpartition("-")[0] != seat.id:
+            raise ValueError(f"{wish.intent_id!r} is not an intent of {seat.id}")
+    else:
+        raise TypeError(f"a strategy returns Intent, CancelIntent or ReplaceIntent, not {type(wish).__name__}")
+    encode(wish)
 
 
 def _implements(strategy: Strategy, callback: str) -> bool:

@@ -223,7 +223,7 @@ def test_memory_stays_bounded_over_ten_thousand_orders() -> None:
 
 
 class Venue:
-    """What a venue may honestly say of one order, whatever we ask and whenever: each request gets one answer, in time."""
+    """What a venue may honestly say of one order, whatever we ask: each request gets one answer, in time."""
 
     def __init__(self, post: Post, client: str) -> None:
         self.post = post

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal as D
 
 import msgspec
@@ -119,7 +120,7 @@ def put(chain: Chain, event: object) -> None:
             raise AssertionError(event)
 
 
-def write(journal: Journal, events: list[object], every: int = 0) -> Journal:
+def write(journal: Journal, events: Sequence[object], every: int = 0) -> Journal:
     """Journal ``events``, committing after each ``every`` of them, and close."""
     for number, event in enumerate(events, 1):
         put(journal, event)

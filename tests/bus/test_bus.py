@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -35,10 +36,14 @@ def strict_bus() -> Bus:
     return Bus(failed)
 
 
+def listening() -> tuple[Bus, list[Any]]:
+    return strict_bus(), []
+
+
 def test_everyone_hears_in_the_order_they_subscribed() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
     for name in "abc":
-        bus.subscribe(Ping, lambda event, name=name: heard.append((name, event.n)))
+        bus.subscribe(Ping, partial(lambda name, event: heard.append((name, event.n)), name))
 
     bus.publish(Ping(1))
 
@@ -46,7 +51,7 @@ def test_everyone_hears_in_the_order_they_subscribed() -> None:
 
 
 def test_everyone_sees_the_first_event_before_anyone_sees_the_second() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
 
     def answers(event: Ping) -> None:
         heard.append(("answers", event))
@@ -73,7 +78,7 @@ def test_everyone_sees_the_first_event_before_anyone_sees_the_second() -> None:
 
 
 def test_everything_that_follows_has_happened_when_publish_returns() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
     bus.subscribe(Ping, lambda event: bus.publish(Pong(event.n)))
     bus.subscribe(Pong, heard.append)
 
@@ -83,7 +88,7 @@ def test_everything_that_follows_has_happened_when_publish_returns() -> None:
 
 
 def test_a_handler_hears_exactly_the_type_it_asked_for() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
     bus.subscribe(Ping, heard.append)
 
     bus.publish(LoudPing(1))
@@ -140,7 +145,7 @@ def test_what_a_failure_makes_us_publish_is_heard_in_its_turn() -> None:
 
 @pytest.mark.parametrize("leave", ["pause", "close"])
 def test_a_delivery_under_way_keeps_the_route_it_started_with(leave: str) -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
     bus.subscribe(Ping, lambda event: getattr(late, leave)())
     late = bus.subscribe(Ping, heard.append)
 
@@ -151,7 +156,7 @@ def test_a_delivery_under_way_keeps_the_route_it_started_with(leave: str) -> Non
 
 
 def test_who_subscribes_during_a_delivery_hears_from_the_next_event_on() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
 
     def invites(event: Ping) -> None:
         if event.n == 1:
@@ -166,7 +171,7 @@ def test_who_subscribes_during_a_delivery_hears_from_the_next_event_on() -> None
 
 
 def test_a_queued_event_goes_by_the_route_at_its_own_delivery() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
 
     def closes_then_publishes(event: Ping) -> None:
         pongs.close()
@@ -181,7 +186,7 @@ def test_a_queued_event_goes_by_the_route_at_its_own_delivery() -> None:
 
 
 def test_a_resumed_handler_has_its_old_place() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
     first = bus.subscribe(Ping, lambda event: heard.append("first"))
     bus.subscribe(Ping, lambda event: heard.append("second"))
     first.pause()
@@ -194,7 +199,7 @@ def test_a_resumed_handler_has_its_old_place() -> None:
 
 
 def test_one_who_starts_paused_hears_nothing_until_resumed() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
     subscription = bus.subscribe(Ping, heard.append, active=False)
     bus.publish(Ping(1))
 
@@ -206,7 +211,7 @@ def test_one_who_starts_paused_hears_nothing_until_resumed() -> None:
 
 
 def test_closing_twice_and_resuming_after_closing_change_nothing() -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
     subscription = bus.subscribe(Ping, heard.append)
     subscription.pause()
     subscription.close()
@@ -223,7 +228,8 @@ def test_publishing_goes_on_after_a_failure_nobody_could_handle() -> None:
     def failed(_handler: Handler, _event: object, error: Exception) -> None:
         raise error
 
-    bus, heard = Bus(failed), []
+    bus = Bus(failed)
+    heard: list[Any] = []
     bus.subscribe(Ping, lambda event: 1 / (event.n - 1))
     bus.subscribe(Ping, heard.append)
     with pytest.raises(ZeroDivisionError):
@@ -262,7 +268,7 @@ async def test_a_stream_gives_the_events_in_order_and_leaves_no_subscription() -
 async def test_a_slow_consumer_loses_events_by_its_policy_and_changes_nothing(
     policy: Overflow, kept: list[int]
 ) -> None:
-    bus, heard = strict_bus(), []
+    bus, heard = listening()
     consumer = asyncio.ensure_future(collect(bus.stream(Ping, capacity=3, policy=policy), 3))
     await asyncio.sleep(0)
     bus.subscribe(Ping, heard.append)

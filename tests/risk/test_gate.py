@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal as D
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,6 @@ from bus.events import (
     OrderApproved,
     OrderRefused,
     PartFailed,
-    ReplaceApproved,
-    ReplaceRequested,
     TradingStateChanged,
 )
 from bus.values import Action, OrderType, Side, TimeInForce, TradingState
@@ -55,7 +54,7 @@ def test_an_approval_says_where_the_market_was() -> None:
         ("without either the default is used", {}, "10"),
     ],
 )
-def test_a_size_is_found_in_order_of_preference(story: str, terms: dict, size: str) -> None:
+def test_a_size_is_found_in_order_of_preference(story: str, terms: dict[str, Any], size: str) -> None:
     assert World().approve(BUY, **terms).size == D(size)
 
 
@@ -91,7 +90,7 @@ def test_inverse_contracts_are_whole_and_worth_their_quote_units() -> None:
     ],
 )
 def test_an_action_asks_for_what_is_missing(
-    story: str, action: Action, held: str, open_orders: list, size: str | None
+    story: str, action: Action, held: str, open_orders: list[Any], size: str | None
 ) -> None:
     world = World(max_orders=50)
     if D(held):
@@ -152,7 +151,7 @@ def test_a_notional_below_the_venue_smallest_is_refused_with_the_numbers() -> No
         ({"trail": 1.0}, OrderType.TRAILING_STOP),
     ],
 )
-def test_the_prices_of_an_intent_make_its_type(terms: dict, type: OrderType) -> None:
+def test_the_prices_of_an_intent_make_its_type(terms: dict[str, Any], type: OrderType) -> None:
     assert World().approve(BUY, D(1), **terms).type is type
 
 
@@ -269,81 +268,6 @@ def test_an_account_that_cannot_be_valued_is_a_refusal_and_not_an_accident() -> 
     assert world.all(PartFailed) == []
     assert refused.rule == "no_value"
     assert world.gate.state is TradingState.ARMED
-
-
-# --- replacements ----------------------------------------------------------------------------------------------
-
-
-def replace(world: World, intent_id: str, limit: object = None, size: object = None) -> None:
-    world.bus.publish(ReplaceRequested(world.clock.now, intent_id, "s", limit, size, "why"))  # type: ignore[arg-type]
-
-
-def test_a_replacement_is_quantised_and_keeps_what_it_does_not_name() -> None:
-    world = World()
-    order = world.approve(BUY, D(5), limit=D(99))
-
-    replace(world, order.intent_id, limit=98.999)
-    replace(world, order.intent_id, size=4.0009)
-
-    assert [(r.price, r.size, r.reason) for r in world.all(ReplaceApproved)] == [
-        (D("98.99"), D(5), "why"),
-        (D("99"), D(4), "why"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("story", "limit", "size", "rule"),
-    [
-        ("too big", None, D(300), "max_notional"),
-        ("too far", D(106), None, "price_collar"),
-        ("no size", None, D(0), "translator"),
-        ("less than a lot", None, 0.0001, "translator"),
-        ("no price", float("nan"), None, "translator"),
-        ("below zero", D(-1), None, "translator"),
-    ],
-)
-def test_a_replacement_is_held_to_the_same_rules(story: str, limit: object, size: object, rule: str) -> None:
-    world = World()
-    order = world.approve(BUY, D(5), limit=D(99))
-
-    replace(world, order.intent_id, limit, size)
-
-    refused = world.one(OrderRefused)
-    assert (refused.rule, refused.intent_id) == (rule, order.intent_id)
-    assert world.all(ReplaceApproved) == []
-    assert world.exposure.find(order.intent_id) is not None, "the order itself still stands"
-
-
-def test_a_replacement_does_not_count_the_order_it_replaces() -> None:
-    world = World(max_position=D(1_000))
-    order = world.approve(BUY, D(9), PERP, limit=D(100))
-
-    replace(world, order.intent_id, size=D(10))
-
-    assert world.one(ReplaceApproved).size == 10
-    replace(world, order.intent_id, size=D("10.001"))
-    assert world.one(OrderRefused).rule == "max_position"
-
-
-def test_a_replacement_of_what_is_done_has_lost_its_race() -> None:
-    world = World()
-    order = world.approve(BUY, D(5), limit=D(99))
-    world.fill(order, "99")
-
-    replace(world, order.intent_id, limit=D(98))
-
-    assert world.all(ReplaceApproved, OrderRefused) == []
-
-
-def test_a_halted_gate_replaces_nothing() -> None:
-    world = World()
-    order = world.approve(BUY, D(5), limit=D(99))
-    world.gate.kill("ada")
-
-    replace(world, order.intent_id, limit=D(98))
-
-    assert world.all(ReplaceApproved) == []
-    assert world.one(OrderRefused).rule == "kill_switch"
 
 
 # --- failures --------------------------------------------------------------------------------------------------

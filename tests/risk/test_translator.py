@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal as D
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ multipliers = st.sampled_from([D(1), D(10), D(100), D("0.1")])
 kinds = st.sampled_from(list(Kind))
 
 
-def instrument(kind: Kind = Kind.SPOT, **terms: D) -> Instrument:
+def instrument(kind: Kind = Kind.SPOT, **terms: Any) -> Instrument:
     return Instrument("v:A/B", "AB", "A", "B", "B", kind, **terms)
 
 

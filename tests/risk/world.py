@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal as D
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,7 +24,6 @@ from bus.events import (
     OrderRefused,
     OrderRejected,
     OrderSubmitted,
-    ReplaceRequested,
     Trade,
 )
 from bus.market import Market
@@ -68,7 +68,7 @@ class World:
         self.clock = Clock(T0)
         self.bus = Bus(_raise)
         self.heard: list[Any] = []
-        for record in (*RECORDS.values(), ReplaceRequested):
+        for record in RECORDS.values():
             self.bus.subscribe(record, self.heard.append)
         self.market = Market(list(ALL))
         self.market.attach(self.bus)
@@ -114,12 +114,12 @@ class World:
         self.clock.turn(self.clock.now + round(seconds * SECOND))
 
     def at_once(self, *events: object) -> None:
-        """Published in one delivery, as by a strategy that returns several wishes: all wait before the first is heard."""
+        """Published in one delivery, as the wishes of one strategy are: all are queued before one is heard."""
 
         class Moment:
             pass
 
-        self.bus.subscribe(Moment, lambda _: [self.bus.publish(event) for event in events])
+        self.bus.subscribe(Moment, partial(_each, self.bus.publish, events))
         self.bus.publish(Moment())
 
     def wish(
@@ -132,6 +132,7 @@ class World:
         self.emitted += 1
         intent_id = f"s-{self.emitted}"
         self.bus.publish(Decision(self.clock.now, intent_id, "s", intent))
+        answer: OrderApproved | OrderRefused
         (answer,) = [e for e in self.all(OrderApproved, OrderRefused) if _intent_of(e) == intent_id]
         return answer
 
@@ -221,6 +222,11 @@ class World:
     def one(self, kind: type[Event]) -> Event:
         (event,) = self.all(kind)
         return event  # type: ignore[no-any-return]  # of the kind asked for
+
+
+def _each(call: Callable[[object], None], events: Iterable[object], _: object) -> None:
+    for event in events:
+        call(event)
 
 
 def _intent_of(event: OrderApproved | OrderRefused) -> str:

@@ -53,7 +53,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("strategies.stub:Stub", {}, Stub),
     ],
 )
-def test_ours_load_by_name(use: str, params: dict, cls: type[Strategy]) -> None:
+def test_ours_load_by_name(use: str, params: dict[str, Any], cls: type[Strategy]) -> None:
     assert type(load(use, params)) is cls
 
 
@@ -211,7 +211,7 @@ def test_a_parameter_without_a_declared_type_is_handed_on_as_it_is(tmp_path: Pat
         ("buy_and_hold", {"exposure": float("nan")}, "above 0 and at most 1"),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_refused_in_words(use: str, params: dict, says: str) -> None:
+def test_a_parameter_that_makes_no_sense_is_refused_in_words(use: str, params: dict[str, Any], says: str) -> None:
     with pytest.raises(BadParameter, match=says):
         load(use, params)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal as D
 from typing import Any
 
@@ -24,7 +24,7 @@ from portfolio.equity import Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 from strategies.history import History
-from strategies.port import Strategy, View
+from strategies.port import Strategy, View, Wishes
 from strategies.runner import Runner
 
 BTC = Instrument("v:BTC/USDT", "BTCUSDT", "BTC", "USDT", "USDT")
@@ -144,3 +144,46 @@ class World:
             raise error
         self.failures.append(error)
         self.runner.quarantine(seat, type(event).__name__, error)
+
+
+class Says(Strategy):
+    """Answers every bar with what the test says, and writes down what it was called with."""
+
+    def __init__(self, answer: Callable[[Any, View], Wishes] = lambda event, view: None) -> None:
+        self._answer = answer
+        self.heard: list[Any] = []
+
+    def on_bar(self, bar: Any, view: View) -> Wishes:
+        self.heard.append(bar)
+        return self._answer(bar, view)
+
+
+class Listens(Strategy):
+    """Hears everything, wants nothing."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+
+    def on_start(self, view: View) -> None:
+        self.heard.append(("start", view.now_ns))
+
+    def on_trade(self, trade: Any, view: View) -> None:
+        self.heard.append(("trade", trade))
+
+    def on_gap(self, gap: Any, view: View) -> None:
+        self.heard.append(("gap", gap))
+
+    def on_fill(self, fill: Any, view: View) -> None:
+        self.heard.append(("fill", fill))
+
+    def on_order(self, event: Any, view: View) -> None:
+        self.heard.append(("order", event))
+
+    def on_timer(self, name: str, view: View) -> None:
+        self.heard.append(("timer", (name, view.now_ns)))
+
+    def on_stop(self, view: View) -> None:
+        self.heard.append(("stop", view.now_ns))
+
+    def of(self, kind: str) -> list[Any]:
+        return [what for said, what in self.heard if said == kind]

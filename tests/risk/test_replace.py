@@ -1,0 +1,85 @@
+"""A replacement at the gate: held to the rules as the order it would become."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+import pytest
+
+from bus.events import OrderRefused, ReplaceApproved, ReplaceRequested
+from bus.values import Action
+from tests.risk.world import PERP, World
+
+BUY = Action.BUY
+
+
+def replace(world: World, intent_id: str, limit: object = None, size: object = None) -> None:
+    world.bus.publish(ReplaceRequested(world.clock.now, intent_id, "s", limit, size, "why"))  # type: ignore[arg-type]
+
+
+def test_a_replacement_is_quantised_and_keeps_what_it_does_not_name() -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+
+    replace(world, order.intent_id, limit=98.999)
+    replace(world, order.intent_id, size=4.0009)
+
+    assert [(r.price, r.size, r.reason) for r in world.all(ReplaceApproved)] == [
+        (D("98.99"), D(5), "why"),
+        (D("99"), D(4), "why"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("story", "limit", "size", "rule"),
+    [
+        ("too big", None, D(300), "max_notional"),
+        ("too far", D(106), None, "price_collar"),
+        ("no size", None, D(0), "translator"),
+        ("less than a lot", None, 0.0001, "translator"),
+        ("no price", float("nan"), None, "translator"),
+        ("below zero", D(-1), None, "translator"),
+    ],
+)
+def test_a_replacement_is_held_to_the_same_rules(story: str, limit: object, size: object, rule: str) -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+
+    replace(world, order.intent_id, limit, size)
+
+    refused = world.one(OrderRefused)
+    assert (refused.rule, refused.intent_id) == (rule, order.intent_id)
+    assert world.all(ReplaceApproved) == []
+    assert world.exposure.find(order.intent_id) is not None, "the order itself still stands"
+
+
+def test_a_replacement_does_not_count_the_order_it_replaces() -> None:
+    world = World(max_position=D(1_000))
+    order = world.approve(BUY, D(9), PERP, limit=D(100))
+
+    replace(world, order.intent_id, size=D(10))
+
+    assert world.one(ReplaceApproved).size == 10
+    replace(world, order.intent_id, size=D("10.001"))
+    assert world.one(OrderRefused).rule == "max_position"
+
+
+def test_a_replacement_of_what_is_done_has_lost_its_race() -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+    world.fill(order, "99")
+
+    replace(world, order.intent_id, limit=D(98))
+
+    assert world.all(ReplaceApproved, OrderRefused) == []
+
+
+def test_a_halted_gate_replaces_nothing() -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+    world.gate.kill("ada")
+
+    replace(world, order.intent_id, limit=D(98))
+
+    assert world.all(ReplaceApproved) == []
+    assert world.one(OrderRefused).rule == "kill_switch"
