@@ -16,7 +16,12 @@ from bus.inputs import Input
 from feeds.binance import wire
 
 BLOCK = 1 << 18
-_READERS = {"trade": wire.read_trade, "bookTicker": wire.read_quote, "depth": wire.read_depth}
+_READERS = {
+    "trade": wire.read_trade,
+    "bookTicker": wire.read_quote,
+    "depth": wire.read_depth,
+    "kline": wire.read_kline,
+}
 
 
 def read_everything(recording: Path) -> int:
@@ -35,7 +40,7 @@ def read_everything(recording: Path) -> int:
                     name = raw[11 : raw.find('"', 11)]
                     reader = readers.get(name)
                     if reader is None:
-                        reader = readers[name] = _READERS[name.split("@")[1]]
+                        reader = readers[name] = _READERS[name.split("@")[1].partition("_")[0]]
                     reader(raw)  # type: ignore[operator]  # one of the table above
                     frames += 1
             torn = block[cut:]

@@ -33,12 +33,14 @@ class Churn(Strategy):
 
     def __init__(self) -> None:
         self.live = ""
+        self.sent = 0
 
     def on_trade(self, trade: Trade, view: View) -> Wishes:
         if self.live:
             cancel, self.live = CancelIntent(self.live), ""
             return cancel
-        self.live = f"{view.strategy}-{int(view.last_intent_id.rpartition('-')[2] or 0) + 1}"
+        self.sent += 1
+        self.live = f"{view.strategy}-{self.sent}"
         return Intent(trade.instrument, Action.BUY, size=SIZE, limit=round(trade.price - 100.0, 2))
 
 

@@ -394,7 +394,9 @@ class FundingPaid(Record, frozen=True):
 
 
 class DecisionsHeld(Record, frozen=True):
-    """Bars on which a strategy chose to do nothing, packed: parallel arrays, ``ns`` is the last of them."""
+    """Bars on which a strategy chose to do nothing, packed: parallel arrays, ``ns`` is the last of them; ``reasons`` is
+    empty where none was given.
+    """
 
     strategy: str
     instrument: str

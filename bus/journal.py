@@ -108,24 +108,26 @@ class Chain:
         if len(values) == PACK:
             self._close_pack()
 
-    def seal(self, *, last: bool = False) -> list[tuple[bytes, bytes]]:
-        """Chain what is pending. An open pack of bars waits for the record that closes it, unless this is the
-        ``last``.
+    def seal(self, *, last: bool = False) -> tuple[list[bytes], list[bytes]]:
+        """Chain what is pending; its bodies and hashes. An open pack of bars waits for the record that closes it,
+        unless this is the ``last``.
         """
         if self._opened_at >= 0 and (last or self._opened_at != len(self.pending)):
             self._close_pack()
-        sealed: list[tuple[bytes, bytes]] = []
+        bodies: list[bytes] = []
+        hashes: list[bytes] = []
         head, seq = self.head, self.seq
         for event in self.pending:
             body = encode((seq, type(event).__name__, event))
             head = sha256(head + body).digest()
-            sealed.append((body, head))
+            bodies.append(body)
+            hashes.append(head)
             seq += 1
         self.head, self.seq = head, seq
         self.pending.clear()
         if self._opened_at >= 0:
             self._opened_at = 0
-        return sealed
+        return bodies, hashes
 
     def _open_pack(self) -> None:
         """Close the one before, if something was recorded since, and open one here."""
@@ -136,7 +138,7 @@ class Chain:
     def _close_pack(self) -> None:
         """Put the packed bars in their place: before whatever closed them."""
         packs: list[Record] = [
-            DecisionsHeld(held_ns[-1], strategy, instrument, bar_ends, reasons)
+            DecisionsHeld(held_ns[-1], strategy, instrument, bar_ends, reasons if any(reasons) else [])
             for (strategy, instrument), (held_ns, bar_ends, reasons) in self._held.items()
         ]
         marked_ns, values = self._marked
@@ -165,13 +167,10 @@ class Journal(Chain):
     def commit(self, *, last: bool = False) -> None:
         """Make what is pending durable against a crash of the process, in one row."""
         first = self.seq
-        sealed = self.seal(last=last)
-        if sealed:
-            bodies = b"[" + _SEPARATOR.join([body for body, _ in sealed]) + b"]"
-            self._db.execute(
-                "INSERT INTO chain VALUES (?, ?, ?, ?)",
-                (first, len(sealed), bodies, b"".join([digest for _, digest in sealed])),
-            )
+        bodies, hashes = self.seal(last=last)
+        if bodies:
+            row = (first, len(bodies), b"[" + _SEPARATOR.join(bodies) + b"]", b"".join(hashes))
+            self._db.execute("INSERT INTO chain VALUES (?, ?, ?, ?)", row)
 
     def close(self) -> None:
         """Commit the rest and leave one self-contained file behind."""

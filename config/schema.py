@@ -330,16 +330,8 @@ class TableFile(Part):
 
 class Process(Part):
     out_dir: Path = Field(default=Path("var/sessions"), description="folder that session directories are made in")
-    kill_file: Path = Field(default=Path("var/kill"), description="trading halts while this file exists")
     logging: Logging = Logging()
     tables: list[TableFile] = []
-
-    @field_validator("kill_file")
-    @classmethod
-    def _named(cls, path: Path) -> Path:
-        if not path.name:
-            raise ValueError("must name a file")  # an empty path is the working directory, which always exists
-        return path
 
 
 class Config(Part):

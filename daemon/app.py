@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from bus import money
 from bus.clock import MINUTE, SECOND
@@ -25,6 +26,7 @@ from config import load as config
 from config.schema import Config, Process, Trading, canonical
 from daemon import export, models, session, sources
 from daemon.errors import Usage
+from daemon.log import RunLog
 from daemon.replay import Stop, Watch, interruptible, play
 from daemon.session import Session
 from daemon.sources import Source
@@ -95,6 +97,8 @@ class Run:
             MINUTE if all(source.bars_only for source in self.sources) else SECOND,
         )
         self._tally = Tally(self.core, bars_only=any(source.bars_only for source in self.sources))
+        self._log = RunLog(self.session.path, resolved.process.logging.level)
+        self._log.event("info", "session.opened", files=[str(file) for file in request.files])
         self._speed = request.speed
         self._note = note
         self._errors: list[str] = []
@@ -113,7 +117,7 @@ class Run:
     def finish(self, interrupted: str = "") -> Result:
         """Write everything but the journal, which is on disk already."""
         summary = self._tally.summary(self.core, self.sources, self.session, self._wall)
-        bad = [one for source in self.sources for one in source.bad]
+        bad = [one for source in self.sources for one in sorted(source.bad, key=lambda one: one.line)]
         session.replace_file(self.session.path / session.CURVE, orjson.dumps(self.core.sampler.curve()))
         write_rejected(self.session, bad)
         self.session.manifest.update(
@@ -128,6 +132,10 @@ class Run:
         )
         self.session.write()
         export.export(self.session)
+        for one in bad:
+            self._log.event("warning", "frame.rejected", file=str(one.path), line=one.line, reason=one.reason)
+        self._log.event("info", "session.closed", reason=self.session.manifest["reason"], fills=summary["fills"])
+        self._log.close()
         return Result(self.session, summary, bad)
 
     def _metrics(self) -> dict[str, float | None]:
@@ -138,6 +146,7 @@ class Run:
             return {}
 
     def _on_error(self, where: str, error: Exception) -> None:
+        self._log.event("error", "part.failed", where=where, exc_info=error)
         self._errors.append(f"{where}: {type(error).__name__}: {error}")
         if self._note is not None:
             self._note(self._errors[-1])
@@ -159,7 +168,8 @@ def resolve(request: Request) -> Resolved:
     trading = _with_flags(loaded.trading, request)
     opened = open_sources(request.files, request.venue, trading, loaded.process, request.intervals, request.instrument)
     venues = list(dict.fromkeys(source.venue for source in opened.sources))
-    trading = models.resolve(trading, venues, bars_only=all(source.bars_only for source in opened.sources))
+    chosen = loaded.trading.model_fields_set
+    trading = models.resolve(trading, chosen, venues, bars_only=all(source.bars_only for source in opened.sources))
     here = [instrument for instrument in opened.instruments if instrument.venue in venues]
     return Resolved(trading, loaded.process, here, venues, opened.sources)
 
@@ -209,11 +219,17 @@ def _with_flags(trading: Trading, request: Request) -> Trading:
         changes["bars"] = {**trading.bars.model_dump(), "intervals": list(request.intervals)}
     if request.strategies:
         changes["strategies"] = _entries(request.strategies, request.params)
-    elif request.params and trading.strategies:
+    elif request.params:
         raise Usage("--params goes with --strategy; parameters of configured strategies are set with --set")
     elif not trading.strategies:
         changes["strategies"] = [{"use": "stub"}]
-    return Trading.model_validate({**trading.model_dump(), **changes})
+    try:
+        return Trading.model_validate({**trading.model_dump(), **changes})
+    except ValidationError as error:
+        faults = (
+            f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}" for fault in error.errors()
+        )
+        raise Usage("; ".join(faults)) from None
 
 
 def _entries(names: Sequence[str], params: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

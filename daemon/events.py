@@ -40,6 +40,10 @@ def stream(
     for name in wanted:
         if name not in KINDS:
             raise Usage(f"no event type {name!r}; there are {', '.join(KINDS)}")
+    try:
+        lengths = [parse_interval(text) for text in intervals]
+    except ValueError as error:
+        raise Usage(f"--interval {error}") from None
     opened = open_sources(files, venue, Trading(), Process(), intervals)
     heard: list[dict[str, Any]] = []
     clock, bus = Clock(), Bus(_raise)
@@ -48,7 +52,7 @@ def stream(
         bus.subscribe(KINDS[name], lambda event: heard.append(_plain(event)))
     bars = None
     if intervals and (not wanted or "Bar" in wanted):
-        bars = BarBuilder(clock, bus, [parse_interval(text) for text in intervals])
+        bars = BarBuilder(clock, bus, lengths)
         bars.attach(bus)
     intake = Intake(clock, bus, lambda item, reason: None)
     for source, batch in merged(opened.sources):

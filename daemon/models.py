@@ -5,7 +5,7 @@ A part of the wiring, kept beside it for length: nothing below ``daemon`` reads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatch
 from pathlib import Path
@@ -96,14 +96,14 @@ _ACCOUNTS: Mapping[str, tuple[str, Decimal]] = {
 """What an account at a venue is kept in, where that is not what the config's default says."""
 
 
-def resolve(trading: Trading, venues: Sequence[str], *, bars_only: bool) -> Trading:
-    """Answer what the config left open and the data decides; what the config chose itself is kept.
+def resolve(trading: Trading, chosen: Container[str], venues: Sequence[str], *, bars_only: bool) -> Trading:
+    """Answer what the config left open and the data decides; what the config chose itself (``chosen``) is kept.
 
     The account is in the currency of its venue. Where only bars are known, a latency below a bar's length cannot be
     told from none, so the default one is none.
     """
     changes: dict[str, Any] = {}
-    if not trading.model_fields_set & {"asset", "cash"} and venues[0] in _ACCOUNTS:
+    if "asset" not in chosen and "cash" not in chosen and venues[0] in _ACCOUNTS:
         asset, amount = _ACCOUNTS[venues[0]]
         changes.update(asset=asset, cash={asset: amount})
     if bars_only:

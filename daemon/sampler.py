@@ -15,7 +15,7 @@ from bus.market import Market
 from portfolio.equity import CannotValue, Equity
 from portfolio.ledger import Ledger
 
-MOST = 2_048
+MOST = 1_024
 Sample = tuple[int, float, float, dict[str, float]]
 
 

@@ -85,7 +85,7 @@ class _Said(NamedTuple):
 def _last_said(digest: Digest) -> _Said:
     decision, held = digest.decision, digest.held
     if held is not None and (decision is None or held.ns > decision.ns):
-        return _Said(held.ns, held.strategy, "HOLD", held.reasons[-1], {})
+        return _Said(held.ns, held.strategy, "HOLD", held.reasons[-1] if held.reasons else "", {})
     if decision is None:
         return _Said(digest.last_ns, "", "HOLD", "", {})
     intent = decision.intent

@@ -46,7 +46,7 @@ class Comparing(Chain):
 
     def check(self, *, last: bool = False) -> None:
         """Compare what is pending. Raises _Differs at the first record that is not the same."""
-        for body, digest in self.seal(last=last):
+        for body, digest in zip(*self.seal(last=last), strict=True):
             if self.ran_out:
                 return
             try:

@@ -130,11 +130,11 @@ def build(
     ledger = Ledger(market.instruments, trading.cash)
     ledger.attach(bus)
     exposure = Exposure(ledger, market, trading.asset)
+    slippage = SlippageMeter(exposure)
+    slippage.attach(bus)
     exposure.attach(bus)
     equity = Equity(ledger, market, clock, trading.asset)
     equity.attach(bus)
-    slippage = SlippageMeter()
-    slippage.attach(bus)
     sampler = Sampler(clock, market, equity, ledger, step_ns)
 
     venue = Exchange(clock, bus, market, Draws(trading.seed), models_of(trading), trading.cash)

@@ -8,7 +8,6 @@ its name.
 
 from __future__ import annotations
 
-import heapq
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
@@ -187,30 +186,6 @@ def _why(unread: Sequence[tuple[int, str, str]]) -> str:
         return "it is empty"
     number, _, why = unread[0]
     return f"no line of it is a recorded input (line {number}: {why})"
-
-
-def merge(recordings: Sequence[Recording]) -> Iterator[tuple[int, Input]]:
-    """All inputs of several recordings as (which recording, input), by time of receipt.
-
-    Equal times go in the order of the recordings, then of their lines. A line is never passed by one after it in its
-    own file: where a file's times go backwards, or are missing, its lines follow at once on the latest before them. The
-    item just yielded is still in its recording's current batch (``locate``).
-    """
-    lines = [(item for batch in recording.batches() for item in batch) for recording in recordings]
-    heap: list[tuple[int, int, Input]] = []
-    for position, rest in enumerate(lines):
-        first = next(rest, None)
-        if first is not None:
-            heap.append((first.ts or 0, position, first))
-    heapq.heapify(heap)  # positions differ, so two inputs are never compared
-    while heap:
-        _, position, item = heap[0]
-        yield position, item
-        following = next(lines[position], None)
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, (following.ts or 0, position, following))
 
 
 class RecordingWriter:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 from bus import money
 from bus.bus import Bus, Subscription
@@ -28,6 +29,7 @@ from bus.events import Bar, FundingPaid, MarkPrice, OrderFilled, Quote, Trade
 from bus.market import Market
 from bus.values import ONE, ZERO, Side
 from portfolio.ledger import Ledger
+from portfolio.lots import Position
 from portfolio.valuation import CannotValue, Valuation
 
 __all__ = ["CannotValue", "Equity"]
@@ -55,6 +57,16 @@ class _Held:
         self.weight = weight
 
 
+class _Worth(NamedTuple):
+    """The account as a sum: what marks do not move, amounts that count at the mark of an instrument, and positions
+    whose worth is not linear in it or is in another asset.
+    """
+
+    fixed: Decimal
+    linear: list[tuple[str, Decimal]]
+    others: list[Position]
+
+
 class Equity:
     """``peak`` is the highest equity seen, ``max_drawdown`` the largest fraction of a peak that was ever lost (float);
     ``start`` is the equity the session started with, None until that could be told.
@@ -68,6 +80,7 @@ class Equity:
         self._valuation = Valuation(ledger, market, asset)
         self._watching: list[Subscription] = []  # in the order in which market.mark prefers them
         self._waiting: list[Subscription] = []
+        self._worth: _Worth | None = None
         self._is_waiting = True
         self._heard_depth = 0
         self._held: dict[str, _Held] = {}
@@ -103,14 +116,33 @@ class Equity:
 
     def value(self) -> Decimal:
         """Exact equity at the present marks. Raises CannotValue: then nobody may assume that all is well."""
-        if not self._held and self._cannot is None:
-            return self._ledger.cash.get(self.asset, ZERO)  # nothing but the account's own money
-        amounts = {asset: amount for asset, amount in self._ledger.cash.items() if amount}
+        worth = self._worth if self._worth is not None else self._look_up()
+        value, mark = worth.fixed, self._valuation.mark
+        for name, amount in worth.linear:
+            value += amount * Decimal(repr(mark(name)))
+        for position in worth.others:
+            unrealised = position.unrealised(money.from_float(mark(position.instrument.name)))
+            value += unrealised * self._valuation.price(position.asset)
+        return value
+
+    def _look_up(self) -> _Worth:
+        """What the account consists of; the same until the next fill, funding or newly priced instrument."""
+        fixed, linear, others = ZERO, [], []
+        for asset, amount in self._ledger.cash.items():
+            if asset == self.asset:
+                fixed += amount
+            elif amount:
+                linear.append((self._valuation.source(asset), amount))
         for name, position in self._ledger.positions.items():
-            if position.lots and not position.spot:
-                mark = money.from_float(self._valuation.mark(name))
-                amounts[position.asset] = amounts.get(position.asset, ZERO) + position.unrealised(mark)
-        return sum((amount * self._valuation.price(asset) for asset, amount in amounts.items()), ZERO)
+            if position.spot or not position.lots:
+                continue
+            if position.inverse or position.asset != self.asset:
+                others.append(position)
+            else:
+                fixed -= position.cost
+                linear.append((name, position.size * position.multiplier))
+        self._worth = _Worth(fixed, linear, others)
+        return self._worth
 
     def value_float(self) -> float:
         """Equity as watched. Raises CannotValue."""
@@ -186,7 +218,11 @@ class Equity:
         self._measure_again(begin=True)
 
     def _on_fill(self, fill: OrderFilled) -> None:
-        exposed = any(not position.flat for position in self._ledger.positions.values())
+        self._worth = None
+        positions = self._ledger.positions
+        exposed = not positions[fill.instrument].flat or (
+            len(positions) > 1 and any(not position.flat for position in positions.values())
+        )
         if exposed != (self._exposed_since is not None):
             self._exposed_ns = self.exposed_ns
             self._exposed_since = self._clock.now if exposed else None
@@ -194,6 +230,7 @@ class Equity:
             self._measure_again(begin=True)
 
     def _on_funding(self, paid: FundingPaid) -> None:
+        self._worth = None
         self._measure_again(begin=True)
 
     # --- what follows ---
@@ -246,6 +283,7 @@ class Equity:
 
     def _measure_again(self, *, begin: bool = False) -> None:
         """Measure everything, note what is held, and listen to what may change it."""
+        self._worth = None
         try:
             value, held = self._measure()
         except CannotValue as error:

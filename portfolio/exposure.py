@@ -33,7 +33,8 @@ class OpenOrder:
     """An order that may still fill: read it, do not keep it, it changes as events come.
 
     ``leaves`` is the most that may still fill and ``price`` the limit (None: none); ``size`` is the total last known at
-    the venue, ``wanted`` the totals of replacements under way. ``client_id`` is empty until it is submitted.
+    the venue, ``wanted`` the totals of replacements under way. ``client_id`` is empty until it is submitted; ``mid`` is
+    the middle of the market when it was approved.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class OpenOrder:
         "filled",
         "intent_id",
         "leaves",
+        "mid",
         "order",
         "price",
         "reserved",
@@ -49,7 +51,8 @@ class OpenOrder:
         "wanted",
     )
 
-    def __init__(self, order: Order, reserved: Reserved) -> None:
+    def __init__(self, order: Order, mid: float, reserved: Reserved) -> None:
+        self.mid = mid
         self.intent_id = order.intent_id
         self.client_id = ""
         self.strategy = order.strategy
@@ -147,13 +150,13 @@ class Exposure:
                 total += self._valuation.notional(instrument, worst)
         return total
 
-    def reserve(self, order: Order) -> None:
+    def reserve(self, order: Order, mid: float = 0.0) -> None:
         """Count an order from the moment the gate lets it through: the next decision of the same moment must see it."""
         assert order.intent_id not in self._by_intent, f"{order.intent_id} is approved already"
         reserved = self._reserved.get(order.instrument)
         if reserved is None:
             reserved = self._reserved[order.instrument] = Reserved()
-        entry = OpenOrder(order, reserved)
+        entry = OpenOrder(order, mid, reserved)
         self._by_intent[order.intent_id] = reserved.orders[order.intent_id] = entry
         reserved.add(order, order.size)
 

@@ -28,15 +28,15 @@ fees.ASSET           fees paid, less rebates                                    
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bus.bus import Bus
 from bus.clock import DAY, SECOND
-from bus.events import OrderApproved, OrderFilled
+from bus.events import OrderFilled
 from bus.values import ZERO, Side
 from portfolio.equity import Equity
+from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -46,44 +46,39 @@ if TYPE_CHECKING:
 YEAR_NS = 365 * DAY
 CAGR_FROM_NS = 30 * DAY
 POINTS_ENOUGH = 30
-APPROVALS_REMEMBERED = 4096
+_BUY = Side.BUY
 
 
 class SlippageMeter:
     """How much worse than the middle of the market at approval our fills were, in basis points: positive, it cost us.
 
-    It includes the wait between the two and, for a resting order, the price it asked for. An order that rests behind
-    ``APPROVALS_REMEMBERED`` newer ones is no longer known; its fills, and those of orders approved without a market,
-    are counted in ``unmeasured``.
+    It includes the wait between the two and, for a resting order, the price it asked for. Fills of orders that were
+    approved without a market are counted in ``unmeasured``.
     """
 
-    def __init__(self) -> None:
-        self._mids: OrderedDict[str, float] = OrderedDict()
+    def __init__(self, exposure: Exposure) -> None:
+        self._exposure = exposure
         self._sums: dict[str, list[float]] = {}  # by instrument: sizes times bps, sizes
         self.unmeasured = 0
 
     def attach(self, bus: Bus) -> None:
-        bus.subscribe(OrderApproved, self.on_approved)
+        """Before the exposure, which forgets an order with its last fill."""
         bus.subscribe(OrderFilled, self.on_fill)
 
     def bps(self) -> dict[str, float]:
         """The mean over the fills of each instrument, size for size."""
         return {instrument: weighted / size for instrument, (weighted, size) in self._sums.items()}
 
-    def on_approved(self, event: OrderApproved) -> None:
-        if event.mid > 0:
-            self._mids[event.order.intent_id] = event.mid
-            if len(self._mids) > APPROVALS_REMEMBERED:
-                self._mids.popitem(last=False)
-
     def on_fill(self, fill: OrderFilled) -> None:
-        mid = self._mids.get(fill.intent_id) if fill.leaves else self._mids.pop(fill.intent_id, None)
-        if mid is None:
+        order = self._exposure.find(fill.intent_id)
+        if order is None or not order.mid > 0.0:
             self.unmeasured += 1
             return
-        price, size = float(fill.price), float(fill.size)
-        worse = price - mid if fill.side is Side.BUY else mid - price
-        sums = self._sums.setdefault(fill.instrument, [0.0, 0.0])
+        price, size, mid = float(fill.price), float(fill.size), order.mid
+        worse = price - mid if fill.side is _BUY else mid - price
+        sums = self._sums.get(fill.instrument)
+        if sums is None:
+            sums = self._sums[fill.instrument] = [0.0, 0.0]
         sums[0] += size * 1e4 * worse / mid
         sums[1] += size
 

@@ -42,6 +42,9 @@ _TOO_LONG = "its numbers are too large or too fine to be exact"
 _ARMED, _SPOT, _BUY, _SELL = TradingState.ARMED, Kind.SPOT, Side.BUY, Side.SELL
 # Reading a member through its class costs a Python call on 3.11; an order passes here while somebody waits.
 
+Reach = tuple[Decimal, Decimal]
+"""The lowest and the highest position that open orders can lead to."""
+
 
 class Gate:
     """``default_notional`` sizes an intent that names neither size nor exposure, in quote units."""
@@ -92,8 +95,9 @@ class Gate:
             return
         try:
             market_price = translator.exact(mid)
-            order = self._order(decision, instrument, market_price)
-            proposal = self._proposal(order, instrument, mid, order.price or market_price)
+            reach = self._exposure.position_if_all_fill(instrument.name)
+            order = self._order(decision, instrument, market_price, reach)
+            proposal = self._proposal(order, instrument, mid, order.price or market_price, reach)
         except (Unsizable, CannotValue) as why:
             self._refuse(decision.intent_id, decision.strategy, intent.instrument, "translator", str(why))
             return
@@ -104,7 +108,7 @@ class Gate:
             self._break(proposal)
             return
         self._standing.approved_ns.append(self._clock.now)
-        self._exposure.reserve(order)
+        self._exposure.reserve(order, mid)
         self._bus.publish(OrderApproved(self._clock.now, order, mid))
 
     def on_replace(self, request: ReplaceRequested) -> None:
@@ -122,7 +126,8 @@ class Gate:
         try:
             replaced = _replaced(order, request, instrument)
             price = replaced.price or translator.exact(mid)
-            proposal = self._proposal(replaced, instrument, mid, price, replacing=open_order.leaves)
+            reach = self._exposure.position_if_all_fill(instrument.name)
+            proposal = self._proposal(replaced, instrument, mid, price, reach, replacing=open_order.leaves)
         except Unsizable as why:
             self._refuse(request.intent_id, request.strategy, order.instrument, "translator", str(why))
             return
@@ -153,7 +158,7 @@ class Gate:
             return "no_market", f"{name} has no usable market: its book is invalid, one-sided, crossed or not heard yet"
         return ()
 
-    def _order(self, decision: Decision, instrument: Instrument, market_price: Decimal) -> Order:
+    def _order(self, decision: Decision, instrument: Instrument, market_price: Decimal, reach: Reach) -> Order:
         """Size and round an intent. Raises Unsizable with the reason where nothing tradeable is left of it."""
         intent = decision.intent
         side = translator.direction(intent.action, self._ledger.inventory(instrument.name))
@@ -166,7 +171,7 @@ class Gate:
         if trail is not None:
             trail = translator.quantise_price(trail, side, instrument)
         reference = price or market_price
-        quantised = translator.quantise_size(self._size(intent, instrument, side, reference), instrument)
+        quantised = translator.quantise_size(self._size(intent, instrument, side, reference, reach), instrument)
         if instrument.min_notional and not intent.reduce_only:
             notional = translator.notional_of(quantised, reference, instrument)
             if notional < instrument.min_notional:
@@ -187,15 +192,14 @@ class Gate:
             intent.reduce_only,
         )
 
-    def _size(self, intent: Intent, instrument: Instrument, side: Side, price: Decimal) -> Decimal:
+    def _size(self, intent: Intent, instrument: Instrument, side: Side, price: Decimal, reach: Reach) -> Decimal:
         action = intent.action
         named = None if intent.size is None else translator.exact(intent.size)
         if action in translator.EXITS:
-            lowest, highest = self._exposure.position_if_all_fill(instrument.name)
             wallet = None
             if instrument.kind is _SPOT and side is _SELL:
                 wallet = self._ledger.cash.get(instrument.base, ZERO)
-            closable = translator.exit_size(action, lowest, highest, wallet)
+            closable = translator.exit_size(action, *reach, wallet)
             return closable if named is None else min(named, closable)
         if named is None:
             notional = self._default_notional
@@ -206,12 +210,18 @@ class Gate:
             return named
         if instrument.kind is _SPOT and side is _SELL:
             raise Unsizable("spot cannot be held short")
-        return translator.entry_size(named, action, *self._exposure.position_if_all_fill(instrument.name))
+        return translator.entry_size(named, action, self._ledger.inventory(instrument.name), *reach)
 
     def _proposal(
-        self, order: Order, instrument: Instrument, mid: float, price: Decimal, replacing: Decimal = ZERO
+        self,
+        order: Order,
+        instrument: Instrument,
+        mid: float,
+        price: Decimal,
+        reach: Reach,
+        replacing: Decimal = ZERO,
     ) -> Proposal:
-        lowest, highest = self._exposure.position_if_all_fill(order.instrument)
+        lowest, highest = reach
         if order.side is _BUY:
             after = highest + order.size - replacing
             reduces = order.reduce_only or after <= 0
@@ -219,14 +229,15 @@ class Gate:
             after = lowest - order.size + replacing
             reduces = order.reduce_only or after >= 0
         worst = abs(after)
+        notional = translator.notional_of(order.size, price, instrument)
         now = self._clock.now
         return Proposal(
             order,
             instrument,
             price,
-            translator.notional_of(order.size, price, instrument),
+            notional,
             worst,
-            translator.notional_of(worst, price, instrument),
+            notional if worst == order.size else translator.notional_of(worst, price, instrument),
             reduces,
             self._drawdown(),
             mid,

@@ -52,12 +52,14 @@ NAMED = frozenset({Action.BUY, Action.SELL})
 EXITS = frozenset({Action.EXIT_LONG, Action.EXIT_SHORT, Action.FLAT})
 
 
-def entry_size(wanted: Decimal, action: Action, lowest: Decimal, highest: Decimal) -> Decimal:
-    """What is missing to a position of ``wanted``, counting what already works towards it.
+def entry_size(wanted: Decimal, action: Action, held: Decimal, lowest: Decimal, highest: Decimal) -> Decimal:
+    """What is missing to a position of ``wanted`` once everything open has filled: an exit under way makes room, an
+    entry under way takes it.
 
     ``lowest`` and ``highest`` are the position if every open sell, or every open buy, fills.
     """
-    missing = wanted - highest if action is _ENTER_LONG else wanted + lowest
+    expected = lowest + highest - held
+    missing = wanted - expected if action is _ENTER_LONG else wanted + expected
     if missing <= 0:
         raise Unsizable(f"already {'long' if action is _ENTER_LONG else 'short'}: nothing is missing to {wanted}")
     return missing

@@ -265,7 +265,6 @@ def test_an_override_that_is_no_key_and_value_is_refused(override):
         ("venue.slippage.model=magic", "must be one of 'walk_the_book'"),
         ("venue.slippage.model=spread_plus_impact", "trading.venue.slippage.half_spread_bps: is missing"),
         ("venue.entry=fast", "must be a table"),
-        ("process.kill_file=", "must name a file"),
         ("limits=5", "must be a table"),
         ("bars.intervals=1m", "must be a list"),
         ("venue.entry.high_ms=5", "low_ms 50 must not be above high_ms 5"),

@@ -13,6 +13,7 @@ from bus.values import Instrument, Kind, Liquidity, MatchSource, Side
 from portfolio.equity import Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
+from portfolio.metrics import SlippageMeter
 
 SPOT = Instrument("v:BTC/USDT", "BTCUSDT", "BTC", "USDT", "USDT")
 OTHER = Instrument("v:ETH/USDT", "ETHUSDT", "ETH", "USDT", "USDT")
@@ -75,6 +76,8 @@ class Desk:
         self.ledger = Ledger(self.market.instruments, {a: D(amount) for a, amount in cash.items()})
         self.ledger.attach(self.bus)
         self.exposure = Exposure(self.ledger, self.market, asset)
+        self.meter = SlippageMeter(self.exposure)
+        self.meter.attach(self.bus)
         self.exposure.attach(self.bus)
         self.equity = Equity(self.ledger, self.market, self.clock, asset)
         self.equity.attach(self.bus)
@@ -83,7 +86,7 @@ class Desk:
         for event in events:
             self.clock.turn(self.clock.now + after_ns)
             if isinstance(event, OrderApproved):  # as the gate does, before it says so
-                self.exposure.reserve(event.order)
+                self.exposure.reserve(event.order, event.mid)
             elif isinstance(event, ReplaceApproved):
                 self.exposure.reserve_replacement(event.intent_id, event.size)
             self.bus.publish(event)

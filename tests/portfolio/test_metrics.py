@@ -17,7 +17,6 @@ from bus.clock import DAY, SECOND
 from bus.events import OrderApproved
 from bus.values import Instrument, Order, OrderType, Side
 from portfolio import metrics
-from portfolio.metrics import APPROVALS_REMEMBERED, SlippageMeter
 from tests.portfolio.given import INVERSE, OTHER, SPOT, T0, Desk, fill, trade
 
 
@@ -124,8 +123,8 @@ def test_without_trips_there_are_no_figures_of_them() -> None:
 
 
 def test_slippage_is_positive_when_it_cost_us_and_weighs_by_size() -> None:
-    meter, desk = SlippageMeter(), Desk({})
-    meter.attach(desk.bus)
+    desk = Desk({})
+    meter = desk.meter
 
     desk.hear(approved(100.0), fill("1", "101", leaves="3"), fill("3", "99"))  # 100 bps once, -100 bps thrice
     assert meter.bps() == {SPOT.name: pytest.approx(-50.0)}
@@ -136,22 +135,9 @@ def test_slippage_is_positive_when_it_cost_us_and_weighs_by_size() -> None:
     assert metrics.slippage_bps(desk.ledger, meter) == pytest.approx(expected)
 
 
-def test_the_slippage_meter_forgets_the_oldest_and_says_so() -> None:
-    meter = SlippageMeter()
-    for i in range(APPROVALS_REMEMBERED + 1):
-        meter.on_approved(approved(100.0, f"s-{i}"))
-
-    meter.on_fill(fill("1", "101", intent_id="s-0"))
-    meter.on_fill(fill("1", "101", intent_id="s-1"))
-
-    assert meter.unmeasured == 1
-    assert meter.bps() == {SPOT.name: pytest.approx(100.0)}
-    assert len(meter._mids) == APPROVALS_REMEMBERED - 1
-
-
 def test_an_approval_without_a_market_is_not_measured() -> None:
-    meter, desk = SlippageMeter(), Desk({})
-    meter.attach(desk.bus)
+    desk = Desk({})
+    meter = desk.meter
 
     desk.hear(approved(0.0), fill("1", "101"))
 
@@ -160,8 +146,7 @@ def test_an_approval_without_a_market_is_not_measured() -> None:
 
 
 def test_the_summary_of_a_small_session() -> None:
-    desk, meter = Desk({"USDT": "1000"}), SlippageMeter()
-    meter.attach(desk.bus)
+    desk = Desk({"USDT": "1000"})
     desk.hear(
         *(trade(100.0), approved(100.0), fill("2", "101", fee="0.1"), trade(95.0), trade(101.0)),
         *(fill("-2", "106", fee="0.1", intent_id="x"), trade(1.0)),
@@ -169,7 +154,7 @@ def test_the_summary_of_a_small_session() -> None:
     )
 
     values = [1000.0, 1000.0, 997.9, 987.9, 999.9, 1009.8, 1009.8]
-    assert metrics.summary(desk.equity, desk.ledger, meter, values, SECOND) == {
+    assert metrics.summary(desk.equity, desk.ledger, desk.meter, values, SECOND) == {
         "total_return": pytest.approx(0.0098),
         "cagr": None,
         "sharpe": None,

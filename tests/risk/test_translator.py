@@ -71,13 +71,14 @@ def test_an_entry_brings_the_position_to_what_is_wanted(
     wanted: D, action: Action, held: D, working: tuple[D, D]
 ) -> None:
     lowest, highest = held - working[0], held + working[1]
-    missing = wanted - highest if action is Action.ENTER_LONG else wanted - -lowest
+    expected = held - working[0] + working[1]
+    missing = wanted - expected if action is Action.ENTER_LONG else wanted + expected
 
     if missing <= 0:
         with pytest.raises(Unsizable, match="already"):
-            translator.entry_size(wanted, action, lowest, highest)
+            translator.entry_size(wanted, action, held, lowest, highest)
     else:
-        assert translator.entry_size(wanted, action, lowest, highest) == missing
+        assert translator.entry_size(wanted, action, held, lowest, highest) == missing
 
 
 @pytest.mark.property
