@@ -35,11 +35,6 @@ class Book:
 
     def apply(self, bids: Levels, asks: Levels) -> None:
         """Set the size of each level named; size 0 removes it, and removing a level we never had is normal."""
-        # A best price that somebody asked for stays known while updates pass it by.
-        if self._best_bid is not None and bids and max(bids)[0] >= self._best_bid:
-            self._best_bid = None
-        if self._best_ask is not None and asks and min(asks)[0] <= self._best_ask:
-            self._best_ask = None
         levels = self.bids
         for price, size in bids:
             if size:
@@ -52,6 +47,11 @@ class Book:
                 levels[price] = size
             else:
                 levels.pop(price, None)
+        # A best price that somebody asked for stays known while updates stay behind it.
+        if self._best_bid is not None and bids and max(bids)[0] >= self._best_bid:
+            self._best_bid = None
+        if self._best_ask is not None and asks and min(asks)[0] <= self._best_ask:
+            self._best_ask = None
 
     def invalidate(self) -> None:
         self.valid = False

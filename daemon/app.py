@@ -7,6 +7,7 @@ that says how it ended.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from config.schema import Config, Process, Trading, canonical
 from daemon import export, models, session, sources
 from daemon.errors import Usage
 from daemon.log import RunLog
+from daemon.oddities import Oddities
 from daemon.replay import Stop, Watch, interruptible, play
 from daemon.session import Session
 from daemon.sources import Source
@@ -61,6 +63,8 @@ class Result:
     session: Session
     summary: dict[str, Any]
     bad: Sequence[sources.Bad]
+    odd: Sequence[sources.Bad] = ()
+    odd_count: int = 0
 
 
 async def replay(request: Request, watch: Watch | None = None, note: Callable[[str], None] | None = None) -> Result:
@@ -99,20 +103,29 @@ class Run:
         self._tally = Tally(self.core, bars_only=any(source.bars_only for source in self.sources))
         self._log = RunLog(self.session.path, resolved.process.logging.level)
         self._log.event("info", "session.opened", files=[str(file) for file in request.files])
+        self._oddities = Oddities(self.core.bus)
         self._speed = request.speed
         self._note = note
         self._errors: list[str] = []
         self._accepted = 0
         self._wall = 0.0
+        gc.freeze()  # what is here now stays to the end; the collector need not walk it again and again
 
     async def play(self, watch: Watch | None = None, stop: Stop | None = None) -> None:
         begun = time.perf_counter()
         self._accepted = await play(
-            self.core, self.sources, self.journal.commit, speed=self._speed, stop=stop, watch=watch
+            self.core,
+            self.sources,
+            self.journal.commit,
+            speed=self._speed,
+            stop=stop,
+            watch=watch,
+            oddities=self._oddities,
         )
         self.core.close()
         self.journal.close()
         self._wall = time.perf_counter() - begun
+        gc.unfreeze()
 
     def finish(self, interrupted: str = "") -> Result:
         """Write everything but the journal, which is on disk already."""
@@ -134,9 +147,11 @@ class Run:
         export.export(self.session)
         for one in bad:
             self._log.event("warning", "frame.rejected", file=str(one.path), line=one.line, reason=one.reason)
+        for one in self._oddities.found:
+            self._log.event("warning", "data.odd", file=str(one.path), line=one.line, reason=one.reason)
         self._log.event("info", "session.closed", reason=self.session.manifest["reason"], fills=summary["fills"])
         self._log.close()
-        return Result(self.session, summary, bad)
+        return Result(self.session, summary, bad, self._oddities.found, self._oddities.count)
 
     def _metrics(self) -> dict[str, float | None]:
         core = self.core
@@ -266,7 +281,7 @@ class Tally:
         counts = list({id(source.counts): source.counts for source in files}.values())
         intake = core.intake
         start = core.equity.start
-        end = core.worth()
+        end, _ = core.worth()
         return {
             "session": str(written.path),
             "frames": intake.frames + intake.rows,

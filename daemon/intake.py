@@ -41,14 +41,14 @@ class Intake:
 
     def accept_frames(self, items: Sequence[Input], feed: VenueProtocol) -> None:
         clock, publish, receive = self._clock, self._bus.publish, feed.receive
-        others = 0
+        others, now = 0, clock.now
         for item in items:
             ns = item.ts
-            if ns is None or ns < clock.now:
-                ns = clock.now
+            if ns is None or ns < now:
+                ns = now
             if clock.due <= ns:
                 clock.turn(ns)
-            clock.now = ns
+            clock.now = now = ns
             try:
                 if item.kind is None:
                     events = receive(item.raw, ns, item.conn)

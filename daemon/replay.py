@@ -14,11 +14,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from bus.clock import SECOND
+from daemon.oddities import Oddities
 from daemon.sources import Source, merged
 from daemon.wiring import Core
 
 COMMIT_EVERY = 512
-"""Records that may wait in memory; more are committed at the next batch."""
+COMMIT_WITHIN_S = 0.2
+"""How many records, or for how long, may wait in memory; then they are committed at the end of the batch."""
 
 Commit = Callable[[], None]
 Watch = Callable[[float], None]
@@ -43,6 +45,7 @@ async def play(
     stop: Stop | None = None,
     watch: Watch | None = None,
     limit: int | None = None,
+    oddities: Oddities | None = None,
 ) -> int:
     """Accept everything the sources hold, in order; returns how many inputs were accepted.
 
@@ -53,7 +56,7 @@ async def play(
     pace = _Pace(speed) if speed else None
     accepted = 0
     intake = core.intake
-    opened = False
+    opened, commit_by = False, 0.0
     for source, batch in merged(sources):
         core.rejecting = source.reject
         if not opened:
@@ -62,6 +65,8 @@ async def play(
             opened = True
         if limit is not None and accepted + len(batch) >= limit:
             batch = batch[: limit - accepted]
+        if oddities is not None:
+            oddities.begin(source, batch)
         if pace is None:
             source.accept(intake, batch)
             accepted += len(batch)
@@ -72,8 +77,11 @@ async def play(
                     break
                 source.accept(intake, (item,))
                 accepted += 1
-        if len(core.chain.pending) >= COMMIT_EVERY:
+        if oddities is not None:
+            oddities.end()
+        if core.chain.pending and (len(core.chain.pending) >= COMMIT_EVERY or time.monotonic() > commit_by):
             commit()
+            commit_by = time.monotonic() + COMMIT_WITHIN_S
         if watch is not None:
             watch(sum(s.progress() for s in sources) / len(sources))
         await asyncio.sleep(0)

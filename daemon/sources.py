@@ -66,6 +66,8 @@ class Source(Protocol):
 
     def reject(self, item: Input, reason: str) -> None: ...
 
+    def line_of(self, item: Any) -> int: ...
+
     def progress(self) -> float: ...
 
 
@@ -99,6 +101,9 @@ class FrameSource:
 
     def reject(self, item: Input, reason: str) -> None:
         self._keep(self._recording.locate(item), item.raw, reason)
+
+    def line_of(self, item: Input) -> int:
+        return self._recording.locate(item)
 
     def progress(self) -> float:
         return self._recording.progress()
@@ -134,6 +139,9 @@ class RowSource:
 
     def reject(self, item: Input, reason: str) -> None:
         raise AssertionError("a row is an event already; there is nothing left in it to reject")
+
+    def line_of(self, item: Row) -> int:
+        return 0  # rows are read by the column; which one an event was is not kept
 
     def progress(self) -> float:
         return self._feed.progress()

@@ -33,6 +33,10 @@ def print_result(out: Console, err: Console, result: Result) -> None:
         err.print(f"{bad.path}:{bad.line}: {bad.reason}", style="yellow", markup=False)
     if summary["unparsed"] > 5:
         err.print(f"… {summary['unparsed']} in all; kept in rejected.jsonl", style="yellow")
+    for odd in result.odd[:5]:
+        err.print(f"{odd.path}:{odd.line}: {odd.reason}", style="yellow", markup=False)
+    if result.odd_count > 5:
+        err.print(f"… {result.odd_count} oddities in all; kept in run.log", style="yellow")
     if summary["gaps"]:
         err.print(
             f"{summary['gaps']} data gaps; argus journal SESSION --type DataGap names what is missing", style="yellow"

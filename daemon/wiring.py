@@ -13,7 +13,6 @@ from typing import Any
 
 from brokers.outbox import Outbox
 from brokers.router import Router
-from bus import money
 from bus.bus import Bus, Handler
 from bus.clock import SECOND, Clock
 from bus.events import Bar, PartFailed, SessionClosed, SessionOpened
@@ -92,19 +91,18 @@ class Core:
         self.runner.stop()
         if self.bars is not None:
             self.bars.finish()
-        marks = {}
-        for name in sorted(self.market.instruments):
-            if (mark := self.market.mark(name)) > 0.0:
-                marks[name] = money.from_float(mark)
         cash = dict(sorted(self.ledger.cash.items()))
-        self.bus.publish(SessionClosed(self.clock.now, self.worth(), self.equity.asset, cash, marks))
+        worth, marks = self.worth()
+        self.bus.publish(SessionClosed(self.clock.now, worth, self.equity.asset, cash, marks))
 
-    def worth(self) -> Decimal:
-        """Equity, or NaN where something held has no price: never a number that leaves part of the account out."""
+    def worth(self) -> tuple[Decimal, dict[str, Decimal]]:
+        """Equity and the marks it is made of; NaN where something held has no price: never a number that leaves part of
+        the account out.
+        """
         try:
-            return self.equity.value()
+            return self.equity.value(), self.equity.marks()
         except CannotValue:
-            return Decimal("NaN")
+            return Decimal("NaN"), {}
 
 
 def build(

@@ -125,6 +125,16 @@ class Equity:
             value += unrealised * self._valuation.price(position.asset)
         return value
 
+    def marks(self) -> dict[str, Decimal]:
+        """The marks that ``value`` is made of, by instrument. Raises CannotValue."""
+        worth = self._worth if self._worth is not None else self._look_up()
+        names = {name for name, _ in worth.linear}
+        for position in worth.others:
+            names.add(position.instrument.name)
+            if position.asset != self.asset:
+                names.add(self._valuation.source(position.asset))
+        return {name: money.from_float(self._valuation.mark(name)) for name in sorted(names)}
+
     def _look_up(self) -> _Worth:
         """What the account consists of; the same until the next fill, funding or newly priced instrument."""
         fixed, linear, others = ZERO, [], []

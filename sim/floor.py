@@ -42,7 +42,7 @@ class Taking(NamedTuple):
 
 
 NOTHING = Taking([], BOOK, None)
-PATIENCE = 64
+PATIENCE = 16
 """Events an empty floor still hears before it goes deaf."""
 
 
@@ -290,7 +290,7 @@ class Floor:
 
     def _displayed(self, desk: Desk, source: MatchSource) -> None:
         """The display has changed. It fills and triggers only where no trades are heard to do so."""
-        if desk.offers.frozen():
+        if not desk.watched or desk.offers.frozen():
             return
         matching.show(desk, self._queue)
         if not desk.offers.has_trades():

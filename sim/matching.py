@@ -67,6 +67,11 @@ class Desk:
         """Whether the market's next event can mean nothing here."""
         return not (self.bids or self.asks or self.stops or self.waiting or self.offers.taken_levels())
 
+    @property
+    def watched(self) -> bool:
+        """Whether an order rests here, or a stop looks on."""
+        return bool(self.bids or self.asks or self.stops)
+
     def rest(self, order: VenueOrder, number: int) -> None:
         """Put a limit order at the back of its price."""
         assert order.price is not None, "only an order with a limit can rest"

@@ -1,5 +1,5 @@
-"""What is on its way between us and the venue. A message is read when the clock reaches its time, never before; one that
-takes no time is read at once.
+"""What is on its way between us and the venue. A message is read when the clock reaches its time, never before; one
+that takes no time is read at once.
 
 Messages with the same time are read in the order they were sent. All of them are kept in ``Wire.messages`` until then,
 so that a session can write down what was in flight when it stopped.

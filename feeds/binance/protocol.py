@@ -29,6 +29,7 @@ Parse = Callable[[str, int, str | None], Sequence[object]]
 
 _PREFIX = '{"stream":"'
 _PREFIX_LENGTH = len(_PREFIX)
+_NO_STREAM = "\0"  # begins no frame
 # What a frame carries, by the part of its stream's name after the first @ ...
 _PARTIAL_BOOKS = {"depth5": "partial", "depth10": "partial", "depth20": "partial"}
 # ... or by its event type where there is no stream name.
@@ -71,6 +72,8 @@ class BinanceProtocol:
         self._instruments = Instruments(venue)
         self._heard: dict[str, Heard] = {}
         self._parsers: dict[str, Parse] = {}
+        self._last = _NO_STREAM
+        self._last_parse: Parse = self._introduce
         self._makers: dict[str, Callable[[Heard], Parse]] = {
             "trade": self._futures_trades if self._futures else self._trades,
             "aggTrade": self._agg_trades,
@@ -85,10 +88,14 @@ class BinanceProtocol:
 
     def receive(self, raw: str, local_ns: int, conn: str | None) -> Sequence[object]:
         try:
-            parse = self._parsers.get(raw[: raw.find('"', _PREFIX_LENGTH)])
-            if parse is not None:
-                return parse(raw, local_ns, conn)
-            return self._introduce(raw, local_ns, conn)
+            if raw.startswith(self._last):  # most frames are of the stream the one before was of
+                return self._last_parse(raw, local_ns, conn)
+            key = raw[: raw.find('"', _PREFIX_LENGTH)]
+            parse = self._parsers.get(key)
+            if parse is None:
+                return self._introduce(raw, local_ns, conn)
+            self._last, self._last_parse = key + '"', parse
+            return parse(raw, local_ns, conn)
         except wire.UNREADABLE as error:
             raise Unparsed(str(error)) from None
 
@@ -98,6 +105,7 @@ class BinanceProtocol:
             if address.path.startswith(self._market.rest):
                 if address.path.endswith("/exchangeInfo"):
                     self._instruments.read(raw)
+                    self._last, self._last_parse = _NO_STREAM, self._introduce
                     self._parsers.clear()  # every stream is introduced again, and its instrument listed
                 elif address.path.endswith("/depth"):
                     return self._book(parse_qs(address.query), raw, local_ns)

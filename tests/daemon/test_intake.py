@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -32,7 +33,7 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class FakeProtocol:
-    """A venue whose frames are words: ``p100`` a trade at 100, ``two`` two events, ``-`` nothing; others are unreadable."""
+    """A venue whose frames are words: ``p100`` a trade at 100, ``two`` two events, ``-`` nothing; others are noise."""
 
     venue = "v"
 
@@ -126,7 +127,7 @@ def test_a_batch_is_the_same_as_one_by_one(items: list[Input], timers: list[tupl
 
     single.accept(*items)
     edges = sorted({0, len(items), *(cut for cut in cuts if cut < len(items))})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         batched.intake.accept_frames(items[start:end], batched.feed)
         assert batched.clock.due > batched.clock.now, "nothing that is due waits for the next batch"
 

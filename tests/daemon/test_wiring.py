@@ -56,7 +56,7 @@ Seats = Sequence[tuple[str, Strategy, Sequence[str] | None]]
 
 
 class Session:
-    """A core on the simulated venue, fed with rows; ``heard`` is what the journal would hear, ``errors`` what was raised."""
+    """A core on the simulated venue, fed with rows; ``heard`` is what the journal hears, ``errors`` what was raised."""
 
     def __init__(self, *seats: tuple[str, Strategy], **trading: Any) -> None:
         self.chain = Chain()

@@ -234,7 +234,7 @@ def test_at_most_one_timer_stands_per_instrument():
     for second in range(100):
         stage.hear(trade(second), trade(second + 0.5))
 
-    assert sum(timer.callback is not None for timer in stage.clock._heap) == 1
+    assert sum(timer.callback is not None for _, _, timer in stage.clock._heap) == 1
 
 
 # --- a real day ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bus.inputs import CONNECT, KINDS, META, Input
 from feeds import frames
-from feeds.frames import NotARecording, Recording, RecordingWriter, merge
+from feeds.frames import NotARecording, Recording, RecordingWriter
 
 ITEMS = [
     Input(raw="", kind=META, note="what was asked for"),
@@ -240,30 +240,3 @@ def test_what_is_written_reads_back_identical(tmp_path_factory, items):
                 writer.flush()
 
     assert read(path) == ([item for item, _ in items], [])
-
-
-@pytest.mark.property
-@given(files=st.lists(st.lists(st.none() | st.integers(0, 20), min_size=1, max_size=12), min_size=1, max_size=4))
-def test_merged_recordings_come_by_time_then_file_then_line(tmp_path_factory, files):
-    folder = tmp_path_factory.mktemp("merge")
-    recordings, expected = [], []
-    for position, times in enumerate(files):
-        items = [Input(raw=str(n), ts=ts, kind=META if ts is None else None) for n, ts in enumerate(times)]
-        recordings.append(Recording(file(folder, text_of(items), f"{position}.jsonl")))
-        latest = 0
-        for n, item in enumerate(items):
-            latest = max(latest, item.ts or 0)
-            expected.append(((latest, position, n), (position, item)))
-
-    merged = list(merge(recordings))
-
-    assert merged == [pair for _, pair in sorted(expected, key=lambda each: each[0])]
-
-
-def test_a_merged_item_can_be_located_when_it_is_yielded(tmp_path, monkeypatch):
-    monkeypatch.setattr(frames, "_BLOCK", 100)
-    recordings = [Recording(file(tmp_path, text_of(ITEMS), f"{n}.jsonl")) for n in range(2)]
-
-    lines = [(position, recordings[position].locate(item)) for position, item in merge(recordings)]
-
-    assert sorted(lines) == [(position, n + 1) for position in range(2) for n in range(len(ITEMS))]

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.events import Intent
+from bus.events import BookInvalidated, BookSnapshot, Decision, Intent
 from bus.values import Action
 from strategies.buy_and_hold import BuyAndHold
 from strategies.ema_cross import EmaCross
 from strategies.port import Strategy
 from strategies.stub import Stub
-from tests.strategies.world import BTC, ETH, World, bar, trade
+from tests.strategies.world import BTC, ETH, T0, World, bar, trade
 
 VIEW: Any = None  # none of them looks at it
 prices = st.lists(st.integers(1, 2_000).map(lambda n: n / 16), min_size=1, max_size=60)
@@ -96,25 +96,30 @@ def test_ema_cross_reads_trades_where_there_are_no_bars_and_only_bars_where_ther
         assert len(world.decided) == expected
 
 
-def test_buy_and_hold_buys_each_instrument_once_at_the_first_price() -> None:
-    strategy = BuyAndHold(0.5)
+def test_buy_and_hold_buys_each_instrument_once_as_soon_as_there_is_a_market() -> None:
+    world = World()
+    world.seat(BuyAndHold(0.5))
 
-    first = strategy.on_trade(trade(), VIEW)
+    world.hear(BookInvalidated(T0, BTC.name, "no snapshot yet"), trade())
+    assert world.decided == []
 
-    assert first == Intent(BTC.name, Action.ENTER_LONG, exposure=0.5, reason="first price heard")
-    assert strategy.on_bar(bar(0), VIEW) is None
-    assert strategy.on_bar(bar(0, instrument=ETH), VIEW) is not None
-    assert strategy.on_trade(trade(instrument=ETH), VIEW) is None
+    world.hear(BookSnapshot(BTC.name, [(99.0, 1.0)], [(101.0, 1.0)], 1, 0, T0), trade(), trade())
+    world.hear(trade(instrument=ETH), trade(instrument=ETH))
+    wanted = [decision.intent for decision in world.decided if isinstance(decision, Decision)]
+    assert wanted == [
+        Intent(name, Action.ENTER_LONG, exposure=0.5, reason="there is a market") for name in (BTC.name, ETH.name)
+    ]
 
 
 def test_buy_and_hold_remembers_through_a_restart_what_it_bought() -> None:
-    strategy, restarted = BuyAndHold(), BuyAndHold()
-    strategy.on_trade(trade(), VIEW)
+    strategy, world = BuyAndHold(), World()
+    strategy.restore(msgspec.json.decode(b'{"bought": ["%s"]}' % BTC.name.encode()))
+    world.seat(strategy)
 
-    restarted.restore(msgspec.json.decode(msgspec.json.encode(strategy.state())))
+    world.hear(trade(), trade(instrument=ETH))
 
-    assert restarted.on_trade(trade(), VIEW) is None
-    assert restarted.on_trade(trade(instrument=ETH), VIEW) is not None
+    assert [d.intent.instrument for d in world.decided if isinstance(d, Decision)] == [ETH.name]
+    assert strategy.state() == {"bought": sorted([BTC.name, ETH.name])}
 
 
 def test_the_stub_holds_at_every_bar_and_nothing_else() -> None:
