@@ -36,17 +36,19 @@ class Book:
     def apply(self, bids: Levels, asks: Levels) -> None:
         """Set the size of each level named; size 0 removes it, and removing a level we never had is normal."""
         levels = self.bids
+        drop = levels.pop
         for price, size in bids:
             if size:
                 levels[price] = size
             else:
-                levels.pop(price, None)
+                drop(price, None)
         levels = self.asks
+        drop = levels.pop
         for price, size in asks:
             if size:
                 levels[price] = size
             else:
-                levels.pop(price, None)
+                drop(price, None)
         # A best price that somebody asked for stays known while updates stay behind it.
         if self._best_bid is not None and bids and max(bids)[0] >= self._best_bid:
             self._best_bid = None

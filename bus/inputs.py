@@ -6,6 +6,8 @@ recording's ``meta`` lines, which carry no time of their own.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 FRAME = None
@@ -33,7 +35,7 @@ class Input(msgspec.Struct, gc=False, omit_defaults=True):
     """
 
     raw: str
-    ts: int | None = None
+    ts: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None = None
     conn: str | None = None
     kind: str | None = None
     url: str | None = None

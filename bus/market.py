@@ -79,13 +79,12 @@ class Market:
 
     def heard_ns(self, instrument: str) -> int:
         """When we last accepted anything about the instrument's market; 0 for never."""
-        heard = 0
-        for latest in (self.trades, self.quotes, self.bars):
-            event = latest.get(instrument)
-            if event is not None and event.local_ns > heard:
-                heard = event.local_ns
-        book = self.books.get(instrument)
-        return book.local_ns if book is not None and book.local_ns > heard else heard
+        trade = self.trades.get(instrument)
+        heard = trade.local_ns if trade is not None else 0
+        for other in (self.quotes.get(instrument), self.books.get(instrument), self.bars.get(instrument)):
+            if other is not None and other.local_ns > heard:
+                heard = other.local_ns
+        return heard
 
     def on_listed(self, event: InstrumentListed) -> None:
         self.instruments[event.instrument.name] = event.instrument

@@ -20,6 +20,7 @@ from daemon.wiring import Core
 
 COMMIT_EVERY = 512
 COMMIT_WITHIN_S = 0.2
+STRIDE = 512
 """How many records, or for how long, may wait in memory; then they are committed at the end of the batch."""
 
 Commit = Callable[[], None]
@@ -68,7 +69,10 @@ async def play(
         if oddities is not None:
             oddities.begin(source, batch)
         if pace is None:
-            source.accept(intake, batch)
+            for start in range(0, len(batch), STRIDE):
+                source.accept(intake, batch[start : start + STRIDE])
+                if len(core.chain.pending) >= COMMIT_EVERY:
+                    commit()
             accepted += len(batch)
         else:
             for item in batch:

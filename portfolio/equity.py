@@ -166,8 +166,10 @@ class Equity:
 
     def drawdown_from_start(self) -> float:
         """The same of the equity the session started with."""
-        value = self.value_float()
-        return _lost(value, self._start) if self.start is not None else 0.0
+        if self._cannot is not None:
+            raise CannotValue(self._cannot)
+        value = self._value
+        return _lost(value, self._start) if value < self._start else 0.0
 
     def confirm(self) -> tuple[Decimal, Decimal]:
         """Exactly the two above, of the peak and of the start. Raises CannotValue."""

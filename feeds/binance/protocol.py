@@ -245,9 +245,10 @@ class BinanceProtocol:
             if bid >= ask:
                 raise Unparsed("crossed quote")
             counts.quotes += 1
-            time = data.T
-            venue_ns = time * 1_000_000 if time <= MS_MAX else time * 1_000
-            return (Quote(name, bid, data.B, ask, data.A, data.u, venue_ns, ns),)
+            time = data.T  # 0 on spot, which sends none
+            if time:
+                time = time * 1_000_000 if time <= MS_MAX else time * 1_000
+            return (Quote(name, bid, data.B, ask, data.A, data.u, time, ns),)
 
         return parse
 

@@ -155,4 +155,6 @@ def test_what_is_not_a_number_is_refused(value) -> None:
     ],
 )
 def test_the_prices_say_what_type_it_is(limit: bool, stop: bool, trail: bool, type: OrderType) -> None:
-    assert translator.order_type(limit=limit, stop=stop, trail=trail) is type
+    price = D(1)
+    given = (price if limit else None, price if stop else None, price if trail else None)
+    assert translator.order_type(*given) is type
