@@ -290,6 +290,7 @@ class Tally:
                 name: sum(getattr(c, name) for c in counts)
                 for name in ("ignored", "gaps", "duplicates", "late", "trades", "quotes", "depth_updates", "klines")
             },
+            "late_for_bars": core.bars.late if core.bars is not None else 0,
             "bars": self.bars,
             "intents": core.runner.intents,
             "orders": core.router.orders,
@@ -333,7 +334,7 @@ def _manifest(resolved: Resolved, started: datetime, request: Request) -> dict[s
             for source in resolved.sources
         ],
         "synthetic": bool(synthetic),
-        "synthetic_by": synthetic or None,
+        "synthetic_by": synthetic.removeprefix(sources.SYNTHETIC).lstrip(" :") or None,
         "models": models.assumptions(resolved.trading),
         "parent": None,
     }
