@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from bus import money
@@ -66,7 +67,7 @@ def session_md(session: Session, reading: Reading) -> str:
 
 
 def synthetic_note(manifest: Mapping[str, Any]) -> str:
-    files = ", ".join(str(item["path"]) for item in data(manifest)) or "none"
+    files = ", ".join(Path(str(item["path"])).name for item in data(manifest)) or "none"
     generator = manifest.get("synthetic_by") or "a generator that did not give its name"
     return f"Made by {generator}, not recorded from a market: it says nothing about a real one. Fixtures: {files}."
 

@@ -125,7 +125,7 @@ def test_a_synthetic_run_says_so_in_the_first_line_and_names_its_generator(tmp_p
     lines = (session.path / "session.md").read_text().splitlines()
     assert lines[0] == "# SYNTHETIC RUN"
     assert "demo generator 1" in lines[2]
-    assert "made/up.jsonl" in lines[2]
+    assert "up.jsonl" in lines[2]
 
 
 def test_a_recorded_run_does_not_call_itself_synthetic(tmp_path):
