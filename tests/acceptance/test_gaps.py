@@ -181,3 +181,18 @@ def test_what_rests_in_a_book_with_a_gap_is_not_filled_by_the_trades_that_go_on(
 
 def fills_after(records: list[dict[str, Any]], ns: int) -> list[dict[str, Any]]:
     return [record for record in records if record["type"] == "OrderFilled" and record["ns"] > ns]
+
+
+def test_a_gap_and_a_repeated_trade_are_warned_of_with_their_lines(market, tmp_path):
+    lines = list(market)
+    dropped, repeated = tape.diffs(lines)[100], tape.trades(lines)[200]
+    lines.insert(repeated + 1, lines[repeated])
+    del lines[dropped if dropped < repeated else dropped + 1]
+    path = tape.write(tmp_path / "odd.jsonl", lines)
+
+    said = argus("replay", path, "--out", tmp_path / "odd", "--json")
+
+    late = next(at for at in tape.diffs(lines) if at >= dropped) + 1  # the first diff after the hole, lines from 1
+    assert said.code == 0
+    assert f"odd.jsonl:{late}: binance:BTC/USDT: depth ids" in said.err.replace("\n", "")
+    assert "1 duplicates, 0 late" in said.err.replace("\n", "")
