@@ -46,7 +46,7 @@ LOCK_VENV := .venv-lock
 # One release of each library for every Python, so that a result does not depend on which one runs it.
 COMPILE = $(LOCK_VENV)/bin/uv --no-config pip compile --quiet --generate-hashes --python-version 3.11 --universal \
 	--fork-strategy fewest --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) \
-	pyproject.toml --group build --extra tables --extra report --extra live
+	pyproject.toml --group build --extra tables --extra report --extra indicators --extra live --extra notify
 
 lock: ## write requirements.txt and requirements-dev.txt again from pyproject.toml
 	$(PYTHON) -m venv --clear $(LOCK_VENV)
