@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from bus import money
+from daemon.commands.sandbox import sandbox
 from daemon.errors import CLEAN, CONFIG, ERROR, USAGE, Usage
 
 app = typer.Typer(
@@ -261,6 +262,9 @@ def demo(json: Json = False) -> None:
     summary = getattr(importlib.import_module(module), name)(_out, _err)
     if json:
         _json(summary)
+
+
+app.command()(sandbox)
 
 
 def parse_params(text: str) -> dict[str, Any]:

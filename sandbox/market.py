@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from bus import inputs
 from bus.clock import MINUTE
 from bus.inputs import Input
 from feeds.frames import RecordingWriter
-from sandbox.model import LISTINGS, MS, TICK_DIGITS, MarketModel
+from sandbox.listing import exchange_info, spot_row, terms_of
+from sandbox.model import LISTINGS, MS, MarketModel
 
 START_NS = 1_767_603_600_000_000_000
 """2026-01-05 09:00 UTC."""
@@ -74,73 +74,8 @@ def write(
 
 
 def _exchange_info(symbols: Sequence[str], now_ns: int) -> str:
-    return _json(
-        {
-            "timezone": "UTC",
-            "serverTime": now_ns // MS,
-            "rateLimits": [
-                {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
-                {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
-            ],
-            "exchangeFilters": [],
-            "symbols": [_listed(symbol) for symbol in symbols],
-        }
-    )
-
-
-def _listed(symbol: str) -> dict[str, Any]:
-    base, quote, _, lot_digits, _ = LISTINGS[symbol]
-    tick, lot = (f"{10**-digits:.8f}" for digits in (TICK_DIGITS, lot_digits))
-    return {
-        "symbol": symbol,
-        "status": "TRADING",
-        "baseAsset": base,
-        "baseAssetPrecision": 8,
-        "quoteAsset": quote,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"],
-        "icebergAllowed": True,
-        "ocoAllowed": True,
-        "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": True,
-        "cancelReplaceAllowed": True,
-        "amendAllowed": True,
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "filters": [
-            {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
-            {"filterType": "LOT_SIZE", "minQty": lot, "maxQty": "9000.00000000", "stepSize": lot},
-            {
-                "filterType": "MARKET_LOT_SIZE",
-                "minQty": "0.00000000",
-                "maxQty": "100.00000000",
-                "stepSize": "0.00000000",
-            },
-            {
-                "filterType": "PERCENT_PRICE_BY_SIDE",
-                "bidMultiplierUp": "5",
-                "bidMultiplierDown": "0.2",
-                "askMultiplierUp": "5",
-                "askMultiplierDown": "0.2",
-                "avgPriceMins": 5,
-            },
-            {
-                "filterType": "NOTIONAL",
-                "minNotional": "5.00000000",
-                "applyMinToMarket": True,
-                "maxNotional": "9000000.00000000",
-                "applyMaxToMarket": False,
-                "avgPriceMins": 5,
-            },
-            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
-            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
-        ],
-        "permissions": [],
-        "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-        "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
-    }
+    rows = [spot_row(terms_of("binance", symbol, *LISTINGS[symbol].steps())) for symbol in symbols]
+    return _json(exchange_info(rows, now_ns // MS, futures=False))
 
 
 def _json(value: object) -> str:

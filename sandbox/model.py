@@ -14,12 +14,12 @@ import math
 import random
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import Any, ClassVar, NamedTuple
 
-from bus.clock import MINUTE, SECOND
+from bus.clock import MINUTE, NEVER, SECOND
 
 MS = 1_000_000
-TICK_DIGITS = 2  # prices are in hundredths for every symbol here
 
 
 class Listing(NamedTuple):
@@ -28,12 +28,22 @@ class Listing(NamedTuple):
     ticks: int  # where the price begins, and where it is pulled back to
     lot_digits: int
     lots: int  # mean size of an order
+    tick_digits: int = 2
+
+    def steps(self) -> tuple[Decimal, Decimal]:
+        """The tick and the lot."""
+        return Decimal(1).scaleb(-self.tick_digits), Decimal(1).scaleb(-self.lot_digits)
 
 
 LISTINGS = {
     "BTCUSDT": Listing("BTC", "USDT", 61_000_00, 5, 20_000),
     "ETHUSDT": Listing("ETH", "USDT", 2_600_00, 4, 40_000),
 }
+FUTURES = {
+    "BTCUSDT": Listing("BTC", "USDT", 61_000_0, 3, 200, 1),
+    "ETHUSDT": Listing("ETH", "USDT", 2_600_00, 3, 4_000),
+}
+
 
 RATES = {"place": 96.0, "cancel": 82.0, "take": 20.0}
 """Events a second."""
@@ -51,14 +61,23 @@ DEPTH_EVERY, KLINE_EVERY = 100 * MS, 2 * SECOND  # the venue's own intervals
 
 
 class MarketModel:
-    """One symbol's market. ``frames`` makes time pass and tells what the venue sends; ``snapshot`` is the truth."""
+    """One symbol's market. ``frames`` makes time pass and tells what the venue sends; ``snapshot`` is the truth.
 
-    def __init__(self, seed: int, symbol: str, start_ns: int) -> None:
-        if symbol not in LISTINGS:
-            raise ValueError(f"no market for {symbol!r}; there is one for {', '.join(LISTINGS)}")
+    ``activity`` makes more or less happen in the same time. ``flood`` adds so many prints of one lot a second, at the
+    touch and alternately on its two sides: they cost next to nothing and move nothing but the trade ids.
+    """
+
+    listings: ClassVar = LISTINGS
+
+    def __init__(self, seed: int | str, symbol: str, start_ns: int, activity: float = 1.0, flood: int = 0) -> None:
+        if symbol not in self.listings:
+            raise ValueError(f"no market for {symbol!r}; there is one for {', '.join(self.listings)}")
         self.symbol = symbol
-        self.listing = LISTINGS[symbol]
+        self.listing = self.listings[symbol]
         self._random = random.Random(f"{seed}:{symbol}")
+        self._hurry = sum(RATES.values()) * activity
+        self._flood_every = SECOND // flood if flood else 0
+        self._flood_due = start_ns + self._flood_every if flood else NEVER
         self._fair = float(self.listing.ticks)
         self._drift = 0.0
         self._bids, self._asks = _Half(-1), _Half(+1)
@@ -78,13 +97,21 @@ class MarketModel:
         self._asks.changed.clear()
         self._touch = self._best()
 
+    @property
+    def due(self) -> int:
+        """When something happens next."""
+        return min(self._arrival, self._depth_due, self._kline_due, self._flood_due)
+
     def frames(self, until_ns: int) -> Iterator[tuple[int, str]]:
         """(event time, frame) of everything sent up to and including ``until_ns``, in order."""
         total = sum(RATES.values())
         out = self._out
-        while (ns := min(self._arrival, self._depth_due, self._kline_due)) <= until_ns:
+        while (ns := min(self._arrival, self._depth_due, self._kline_due, self._flood_due)) <= until_ns:
             self._ns = ns
-            if ns == self._kline_due:
+            if ns == self._flood_due:
+                self._print_at_touch()
+                self._flood_due += self._flood_every
+            elif ns == self._kline_due:
                 self._push_kline()
                 self._kline_due += KLINE_EVERY
             elif ns == self._depth_due:
@@ -93,14 +120,14 @@ class MarketModel:
                 self._depth_due += DEPTH_EVERY
             else:
                 self._happen(self._random.random() * total)
-                self._arrival = ns + 1 + int(self._random.expovariate(total) * SECOND)
+                self._arrival = ns + 1 + int(self._random.expovariate(self._hurry) * SECOND)
             for raw in out:
                 yield ns, raw
             out.clear()
 
-    def snapshot(self) -> str:
-        """The whole book as the venue's REST answer gives it."""
-        bids, asks = (self._levels(half, half.keys) for half in (self._bids, self._asks))
+    def snapshot(self, limit: int | None = None) -> str:
+        """The book, or its best ``limit`` levels a side, as the venue's REST answer gives it."""
+        bids, asks = (self._levels(half, half.keys[:limit]) for half in (self._bids, self._asks))
         return f'{{"lastUpdateId":{self._update_id},"bids":[{bids}],"asks":[{asks}]}}'
 
     # --- what happens ---
@@ -155,6 +182,11 @@ class MarketModel:
             self._push_trade(abs(key), lots, buys)
             self._change(half, key, -lots)
 
+    def _print_at_touch(self) -> None:
+        bid, _, ask, _ = self._touch
+        buys = not self._trade_id % 2
+        self._push_trade(ask if buys else -bid, 1, buys)
+
     def _change(self, half: _Half, key: int, lots: int) -> None:
         half.change(key, lots)
         self._update_id += 1
@@ -185,7 +217,7 @@ class MarketModel:
         self._trade_id += 1
         self._kline.add(self._trade_id, ticks, lots, buys)
         ms = self._ns // MS
-        price, size = _text(ticks, TICK_DIGITS), _text(lots, self.listing.lot_digits)
+        price, size = self._price(ticks), _text(lots, self.listing.lot_digits)
         maker = "false" if buys else "true"
         self._push(
             "trade",
@@ -199,8 +231,8 @@ class MarketModel:
         self._push(
             "bookTicker",
             f'"u":{self._update_id},"s":"{self.symbol}",'
-            f'"b":"{_text(-bid, TICK_DIGITS)}","B":"{_text(bid_lots, digits)}",'
-            f'"a":"{_text(ask, TICK_DIGITS)}","A":"{_text(ask_lots, digits)}"',
+            f'"b":"{self._price(-bid)}","B":"{_text(bid_lots, digits)}",'
+            f'"a":"{self._price(ask)}","A":"{_text(ask_lots, digits)}"',
         )
 
     def _push_depth(self) -> None:
@@ -218,7 +250,7 @@ class MarketModel:
 
     def _push_kline(self) -> None:
         kline, closed = self._kline, self._ns >= self._kline.start_ns + MINUTE
-        fields = kline.fields(self.symbol, self.listing.lot_digits, closed)
+        fields = kline.fields(self.symbol, self.listing, closed)
         ms = self._ns // MS
         self._push(
             "kline_1m", f'"e":"kline","E":{ms},"s":"{self.symbol}","k":{json.dumps(fields, separators=(",", ":"))}'
@@ -226,9 +258,36 @@ class MarketModel:
         if closed:
             self._kline = _Kline(self._ns - self._ns % MINUTE, kline.close)
 
+    def _price(self, ticks: int) -> str:
+        return _text(ticks, self.listing.tick_digits)
+
     def _levels(self, half: _Half, keys: Iterable[int]) -> str:
         digits = self.listing.lot_digits
-        return ",".join(f'["{_text(abs(key), TICK_DIGITS)}","{_text(half.sizes.get(key, 0), digits)}"]' for key in keys)
+        return ",".join(f'["{self._price(abs(key))}","{_text(half.sizes.get(key, 0), digits)}"]' for key in keys)
+
+
+class FuturesModel(MarketModel):
+    """The same market told in the words of Binance USD-M: diffs name the one before them, everything has its time."""
+
+    listings: ClassVar = FUTURES
+
+    def snapshot(self, limit: int | None = None) -> str:
+        ms = self._ns // MS
+        text = super().snapshot(limit)
+        return text.replace(',"bids"', f',"E":{ms},"T":{ms},"bids"', 1)
+
+    def _push(self, stream: str, data: str) -> None:
+        ms = self._ns // MS
+        match stream:
+            case "trade":
+                data = data.replace(f',"T":{ms},"m"', ',"X":"MARKET","m"').replace(',"M":true', "")
+                data = data.replace(',"s":', f',"T":{ms},"s":', 1)
+            case "bookTicker":
+                data = f'"e":"bookTicker",{data},"T":{ms},"E":{ms}'
+            case "depth@100ms":
+                data = data.replace(',"s":', f',"T":{ms},"s":', 1)
+                data = data.replace(',"b":', f',"pu":{self._depth_sent},"b":', 1)
+        super()._push(stream, data)
 
 
 class _Half:
@@ -276,8 +335,9 @@ class _Kline:
             self.lots_bought += lots
             self.turnover_bought += ticks * lots
 
-    def fields(self, symbol: str, lot_digits: int, closed: bool) -> dict[str, Any]:
-        start_ms, turnover_digits = self.start_ns // MS, TICK_DIGITS + lot_digits
+    def fields(self, symbol: str, listing: Listing, closed: bool) -> dict[str, Any]:
+        start_ms, digits, lot_digits = self.start_ns // MS, listing.tick_digits, listing.lot_digits
+        turnover_digits = digits + lot_digits
         return {
             "t": start_ms,
             "T": start_ms + MINUTE // MS - 1,
@@ -285,10 +345,10 @@ class _Kline:
             "i": "1m",
             "f": self.first,
             "L": self.last,
-            "o": _text(self.open, TICK_DIGITS),
-            "c": _text(self.close, TICK_DIGITS),
-            "h": _text(self.high, TICK_DIGITS),
-            "l": _text(self.low, TICK_DIGITS),
+            "o": _text(self.open, digits),
+            "c": _text(self.close, digits),
+            "h": _text(self.high, digits),
+            "l": _text(self.low, digits),
             "v": _text(self.lots, lot_digits),
             "n": self.trades,
             "x": closed,

@@ -1,0 +1,95 @@
+"""The command ``argus sandbox``: venues on the loopback until somebody interrupts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from daemon.errors import Usage
+from sandbox.binance import Binance
+from sandbox.clock import Clock, RunningClock
+from sandbox.dialect import Dialect
+from sandbox.faults import Faults
+from sandbox.seeded import SeededTape
+from sandbox.server import Sandbox, Speakers
+from sandbox.venue import Tape
+
+SEED = 7
+
+
+def seeded(seed: int = SEED, activity: float = 1.0, flood: int = 0, symbols: Sequence[str] = ("BTCUSDT",)) -> Speakers:
+    """All venues, each with an invented market of its own."""
+
+    def speakers(clock: Clock, faults: Faults) -> Sequence[Dialect]:
+        def tape(venue: str) -> Tape:
+            return SeededTape(venue, seed, symbols, activity, flood)
+
+        return [
+            Binance(tape("binance"), clock, faults, futures=False),
+            Binance(tape("binanceusdm"), clock, faults, futures=True),
+        ]
+
+    return speakers
+
+
+def run(
+    out: Console,
+    err: Console,
+    *,
+    recordings: Sequence[Path],
+    market: str,
+    seed: int,
+    rate: float,
+    port: int,
+    activity: float,
+    flood: int,
+    json: bool,
+) -> None:
+    """Serve until SIGINT or SIGTERM. Says where as soon as it listens."""
+    if market != "seeded":
+        raise Usage(f"--market is seeded, not {market!r}")
+    try:
+        clock = RunningClock(rate)
+    except ValueError as error:
+        raise Usage(f"--rate: {error}") from error
+    sandbox = Sandbox(clock, seeded(seed, activity, flood))
+    asyncio.run(_serve(sandbox, port, out, json=json))
+    err.print("sandbox closed")
+
+
+async def _serve(sandbox: Sandbox, port: int, out: Console, *, json: bool) -> None:
+    await sandbox.start(port)
+    _tell(sandbox.address(), out, json=json)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
+            loop.add_signal_handler(number, stopped.set)
+    waiting = asyncio.create_task(stopped.wait(), name="sandbox signal")
+    failing = asyncio.create_task(sandbox.failed(), name="sandbox failure")
+    failing.add_done_callback(lambda _: stopped.set())
+    try:
+        await waiting
+        if failing.done():
+            failing.result()
+    finally:
+        failing.cancel()
+        await sandbox.stop()
+
+
+def _tell(address: dict[str, Any], out: Console, *, json: bool) -> None:
+    if json:
+        sys.stdout.write(orjson.dumps(address).decode() + "\n")
+        sys.stdout.flush()
+        return
+    for name, at in address["venues"].items():
+        out.print(f"{name}: {at['ws']} {at['rest']}", markup=False)
+    out.print(f"faults: {address['faults']}", markup=False)
