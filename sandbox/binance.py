@@ -161,7 +161,8 @@ class Binance(Dialect):
         handler = self._handlers.get(path.removeprefix(self.root))
         if handler is None:
             return Answer(404, "<html>404 Not found</html>")
-        self.market.tape.begin(self.clock.read())
+        if query:  # what is asked without parameters (ping, time, exchangeInfo) needs no market yet
+            self.market.tape.begin(self.clock.read(), listening=False)
         try:
             return handler(query)
         except Refused as refused:

@@ -68,20 +68,19 @@ def run(
 async def _serve(sandbox: Sandbox, port: int, out: Console, *, json: bool) -> None:
     await sandbox.start(port)
     _tell(sandbox.address(), out, json=json)
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    assert sandbox.failed is not None
+    stopped, loop = sandbox.failed, asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not stopped.done():
+            stopped.set_result(None)
+
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
-            loop.add_signal_handler(number, stopped.set)
-    waiting = asyncio.create_task(stopped.wait(), name="sandbox signal")
-    failing = asyncio.create_task(sandbox.failed(), name="sandbox failure")
-    failing.add_done_callback(lambda _: stopped.set())
+            loop.add_signal_handler(number, stop)
     try:
-        await waiting
-        if failing.done():
-            failing.result()
+        await stopped
     finally:
-        failing.cancel()
         await sandbox.stop()
 
 

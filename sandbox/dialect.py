@@ -98,7 +98,7 @@ class Dialect:
         return False
 
     def subscribe(self, connection: Connection, name: str, stream: str) -> None:
-        self.market.tape.begin(self.clock.read())
+        self.market.tape.begin(self.clock.read(), listening=True)
         connection.streams[name] = stream
         self.hub.setdefault(stream, {})[connection, name] = None
 

@@ -34,7 +34,7 @@ class SeededTape:
         self._models: dict[str, MarketModel] = {}
         self._began_ms = 0
 
-    def begin(self, now_ns: int) -> None:
+    def begin(self, now_ns: int, *, listening: bool) -> None:
         if self._models:
             return
         self._began_ms = now_ns // MS

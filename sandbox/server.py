@@ -45,7 +45,8 @@ class Sandbox:
         self._numbers = 0
         self._gone: deque[dict[str, Any]] = deque(maxlen=_GONE_KEPT)
         self._runners: list[web.AppRunner] = []
-        self._pumping: asyncio.Task[None] | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self.failed: asyncio.Future[None] | None = None  # done only when the pump has died, with what killed it
 
     # --- life ---
 
@@ -59,13 +60,13 @@ class Sandbox:
         faults.router.add_post("/faults", self._post_fault)
         faults.router.add_delete("/faults", self._end_faults)
         self.fault_port = await self._listen(faults, 0)
+        self.failed = asyncio.get_running_loop().create_future()
         if not math.isinf(self.clock.wait_s(self.clock.read() + SECOND)):
-            self._pumping = asyncio.create_task(self._pump(), name="sandbox pump")
+            self._pump()
 
     async def stop(self) -> None:
-        if self._pumping is not None:
-            self._pumping.cancel()
-            await asyncio.gather(self._pumping, return_exceptions=True)
+        if self._beat is not None:
+            self._beat.cancel()
         for connection in list(self.connections.values()):
             connection.cut("sandbox stopped")
         for runner in self._runners:
@@ -83,11 +84,6 @@ class Sandbox:
             "venues": {name: {"ws": sockets[name], "rest": rest} for name in self.venues},
         }
 
-    async def failed(self) -> None:
-        """Returns only when the pump has died, with what killed it."""
-        if self._pumping is not None:
-            await self._pumping
-
     # --- time ---
 
     def pump(self) -> None:
@@ -100,11 +96,17 @@ class Sandbox:
         for connection in list(self.connections.values()):
             connection.flush(now)
 
-    async def _pump(self) -> None:
-        while True:
+    def _pump(self) -> None:
+        """Pump, and again when something is due. A timer and no task: there is nothing in it to wait for."""
+        assert self.failed is not None
+        try:
             self.pump()
-            due = min(self.faults.due(), *(venue.due() for venue in self.venues.values()))
-            await asyncio.sleep(min(IDLE_S, max(STEP_S, self.clock.wait_s(due))))
+        except Exception as error:
+            self.failed.set_exception(error)
+            return
+        due = min(self.faults.due(), *(venue.due() for venue in self.venues.values()))
+        sleep_s = min(IDLE_S, max(STEP_S, self.clock.wait_s(due)))
+        self._beat = asyncio.get_running_loop().call_later(sleep_s, self._pump)
 
     # --- the venues' port ---
 

@@ -39,8 +39,8 @@ class Tape(Protocol):
     symbols: Sequence[str]
     prints: str
 
-    def begin(self, now_ns: int) -> None:
-        """Somebody listens. Only the first call counts."""
+    def begin(self, now_ns: int, *, listening: bool) -> None:
+        """Somebody listens, or only asks. What has begun goes on."""
         ...
 
     def due(self) -> int:

@@ -100,6 +100,7 @@ async def test_klines_over_rest_are_those_of_the_stream_and_of_the_trades():
 
 async def test_it_has_a_past_to_warm_up_from_that_leads_to_the_present():
     async with still() as sandbox, Client(sandbox) as client:
+        await client.get("/api/v3/depth?symbol=BTCUSDT")
         await sandbox.turn(1)
         _, hours = await client.get("/api/v3/klines?symbol=BTCUSDT&interval=1h&limit=200")
         _, days = await client.get("/api/v3/klines?symbol=BTCUSDT&interval=1d&limit=20")
