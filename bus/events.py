@@ -13,7 +13,19 @@ from typing import Any
 
 import msgspec
 
-from bus.values import Action, Check, Instrument, Liquidity, MatchSource, Order, Side, TimeInForce, TradingState
+from bus.values import (
+    Action,
+    Check,
+    Instrument,
+    Liquidity,
+    MatchSource,
+    Order,
+    Provenance,
+    RegimeLabel,
+    Side,
+    TimeInForce,
+    TradingState,
+)
 
 Levels = list[tuple[float, float]]
 
@@ -132,6 +144,25 @@ class MarkPrice(msgspec.Struct, frozen=True, gc=False):
 
 MARKET_EVENTS: tuple[type, ...] = (Trade, Quote, BookSnapshot, BookUpdate, Bar, Kline, Ticker, MarkPrice)
 
+
+class RegimeState(msgspec.Struct, frozen=True, gc=False):
+    """What the market is like as of one closed bar: worked out from bars, so not journaled.
+
+    ``label`` is None until there is history enough to tell; then ``confidence`` is 0. ``features`` are the numbers it
+    was told by, ``meta`` how they were taken (``strategies/regime.py``). The last four name the bar; where a table was
+    classified, which has no instrument, they are empty.
+    """
+
+    label: RegimeLabel | None
+    confidence: float
+    features: dict[str, float]
+    meta: dict[str, Any]
+    instrument: str = ""
+    interval_ns: int = 0
+    end_ns: int = 0
+    local_ns: int = 0
+
+
 # --- the session and its data ----------------------------------------------------------------------------------
 
 
@@ -205,7 +236,8 @@ class Intent(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     Size, in order of preference: ``size`` (base units), ``exposure`` (fraction of equity), else the configured
     default. ``limit``, ``stop`` and ``trail`` are prices in quote units; without any of them the order is a market
-    order. ``expires_ns`` is when the wish is stale; ``good_till_ns`` when a resting order is pulled (GTD).
+    order. ``expires_ns`` is when the wish is stale; ``good_till_ns`` when a resting order is pulled (GTD). The last two
+    are the runner's to fill in: the intent id of a pair's first leg, and what the intent came from.
     """
 
     instrument: str
@@ -224,6 +256,19 @@ class Intent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     expires_ns: int = 0
     reason: str = ""
     meta: dict[str, Any] | None = None
+    group: str = ""
+    provenance: Provenance | None = None
+
+
+class PairIntent(msgspec.Struct, frozen=True, gc=False):
+    """Two intents that are one wish: both legs or neither.
+
+    Each leg is a decision of its own, under one ``group``. Where a leg is refused, rejected or ends unfilled, the other
+    is pulled, and what of either has filled is traded back (``strategies/legs.py``).
+    """
+
+    first: Intent
+    second: Intent
 
 
 class CancelIntent(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -264,6 +309,15 @@ class OrderRefused(Record, frozen=True):
     rule: str
     reason: str
     checks: list[Check]
+
+
+class PairBroken(Record, frozen=True):
+    """One leg of a pair came to nothing (``leg`` is its intent id); the rest of the pair is being taken back."""
+
+    group: str
+    strategy: str
+    leg: str
+    reason: str
 
 
 class CancelRequested(Record, frozen=True):
@@ -454,6 +508,7 @@ RECORDS: dict[str, type[Record]] = {
         Decision,
         OrderApproved,
         OrderRefused,
+        PairBroken,
         CancelRequested,
         ReplaceApproved,
         OrderSubmitted,

@@ -61,6 +61,19 @@ class Action(Choice):
     SELL = "SELL"
 
 
+class RegimeLabel(enum.StrEnum):
+    """What the market is like, in the order in which it is asked. Text as well, because strategies written against the
+    documented interface compare with the words.
+    """
+
+    PANIC = "PANIC"
+    VOL_EXPANSION = "VOL_EXPANSION"
+    VOL_COMPRESSION = "VOL_COMPRESSION"
+    TREND_UP = "TREND_UP"
+    TREND_DOWN = "TREND_DOWN"
+    CHOP = "CHOP"
+
+
 class OrderType(Choice):
     MARKET = "market"
     LIMIT = "limit"
@@ -174,3 +187,14 @@ class Check(msgspec.Struct, frozen=True, gc=False, array_like=True):
     passed: bool
     value: str
     limit: str
+
+
+class Provenance(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What an intent came from, each the first 128 bits of a sha256 in hex, or empty: the strategy's parameters, the
+    source it was loaded from, its model, and the closed bars its decision rests on.
+    """
+
+    config: str = ""
+    code: str = ""
+    model: str = ""
+    window: str = ""
