@@ -15,6 +15,7 @@ import msgspec
 
 from bus.values import (
     Action,
+    Ballot,
     Check,
     Instrument,
     Liquidity,
@@ -293,6 +294,40 @@ class Decision(Record, frozen=True):
     intent: Intent
 
 
+class CouncilVoted(Record, frozen=True):
+    """The votes on one closed bar and what they came to: written where a voter spoke or the council acts, before the
+    Decision that follows from it. ``support`` is what stands behind long, flat and short, as fractions of all weight,
+    the absent included; ``action`` HOLD: no consensus, or none that changes anything.
+    """
+
+    instrument: str
+    interval_ns: int
+    bar_end_ns: int
+    regime: str
+    ballots: list[Ballot]
+    support: tuple[float, float, float]
+    needed: float
+    action: Action
+
+
+class WeightChanged(Record, frozen=True):
+    """Feedback moved a voter's weight, by the rule named; ``factor`` multiplies the configured weight."""
+
+    voter: str
+    rule: str
+    before: float
+    factor: float
+    reason: str
+
+
+class IntentLogged(Record, frozen=True):
+    """An intent that goes nowhere, and why: routing is off, or it is no vote on a bar."""
+
+    strategy: str
+    intent: Intent
+    why: str
+
+
 class OrderApproved(Record, frozen=True):
     """The gate let it through. ``mid`` is the market when it did: what slippage is measured against."""
 
@@ -506,6 +541,9 @@ RECORDS: dict[str, type[Record]] = {
         BookInvalidated,
         BookRestored,
         Decision,
+        CouncilVoted,
+        WeightChanged,
+        IntentLogged,
         OrderApproved,
         OrderRefused,
         PairBroken,

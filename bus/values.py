@@ -180,6 +180,20 @@ class Order(msgspec.Struct, frozen=True, gc=False, array_like=True):
     reduce_only: bool = False
 
 
+class Ballot(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How one voter of the council stands on a bar.
+
+    ``answer`` is what it said on this very bar (None: nothing); ``stance`` what counts: 1 long, 0 flat, -1 short, None
+    an abstention; ``weight`` what its voice weighs in the bar's regime.
+    """
+
+    voter: str
+    answer: Action | None
+    stance: int | None
+    confidence: float
+    weight: float
+
+
 class Check(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One rule's answer: what it measured, what it allows, whether that passes."""
 

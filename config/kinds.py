@@ -39,6 +39,10 @@ Milliseconds = Annotated[float, NUMBER, Field(ge=0, le=60_000)]
 Seconds = Annotated[float, NUMBER, Field(gt=0, le=604_800)]
 """More than nothing, at most a week."""
 
+Share = Annotated[float, NUMBER, Field(gt=0, le=1)]
+ShareOrZero = Annotated[float, NUMBER, Field(ge=0, le=1)]
+Weight = Annotated[float, NUMBER, Field(ge=0, le=1_000)]
+
 Asset = Annotated[str, AfterValidator(_written(r"[A-Z0-9]{1,20}", "upper case letters and digits, as in USDT"))]
 InstrumentName = Annotated[
     str, AfterValidator(_written(r"[a-z0-9]+:[^\s:]+(:[^\s:]+)?", "venue:SYMBOL, as in binance:BTC/USDT"))

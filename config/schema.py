@@ -30,7 +30,10 @@ from config.kinds import (
     InstrumentName,
     Milliseconds,
     Seconds,
+    Share,
+    ShareOrZero,
     StrategyName,
+    Weight,
     WholeBasisPoints,
 )
 
@@ -269,6 +272,37 @@ class InstrumentTerms(Part):
         return [str(value) if isinstance(value, Decimal) else value for value in self.model_dump().values()]
 
 
+class Council(Part):
+    """How the intents of several strategies become one decision; docs/council.md says it at length."""
+
+    mode: Literal["solo", "council", "off"] = Field(
+        default="solo",
+        description="solo: each for itself; council: they vote; off: they are heard, nothing is routed",
+    )
+    rule: Literal["weighted", "headcount"] = Field(
+        default="weighted", description="what a vote counts: weight times confidence, or one each"
+    )
+    threshold: Share = Field(default=0.6, description="support that decides, as a fraction of the weight of all voters")
+    exit_threshold: ShareOrZero = Field(
+        default=0.25, description="support below which what was entered is left, consensus or not"
+    )
+    stands_bars: Annotated[int, NUMBER, Field(ge=0, le=1_000_000)] = Field(
+        default=1_000, description="bars for which a vote stands while its voter holds; 0: only its own bar"
+    )
+    voters: dict[StrategyName, Weight] = Field(
+        default={}, description="weights by name, 1 for a strategy not named; one that is not there counts as absent"
+    )
+    regimes: dict[str, dict[StrategyName, Weight]] = Field(
+        default={}, description="what multiplies the weights in a regime: {PANIC = {momentum = 0.5}}"
+    )
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> Council:
+        if self.exit_threshold > self.threshold:
+            raise ValueError(f"exit_threshold {self.exit_threshold:g} must not be above threshold {self.threshold:g}")
+        return self
+
+
 class Journal(Part):
     holds: bool = Field(
         default=False, description="also journal decisions to do nothing and equity at each bar, packed"
@@ -288,6 +322,7 @@ class Trading(Part):
     venue: Venue = Venue()
     bars: Bars = Bars()
     strategies: list[StrategyEntry] = []
+    council: Council = Council()
     journal: Journal = Journal()
     instruments: list[InstrumentTerms] = Field(
         default=[], description="instruments to add to the built-in table, or to replace there"
@@ -301,6 +336,8 @@ class Trading(Part):
         ):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"two {what} are named {twice[0]!r}; give each a name of its own")
+        if self.council.mode == "council" and any(entry.name == "council" for entry in self.strategies):
+            raise ValueError("the council trades under the name 'council'; give the strategy another")
         return self
 
 

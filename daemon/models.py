@@ -23,6 +23,7 @@ from feeds.table import Stamp, TableSpec
 from risk.rules import Limits
 from sim import fees, latency, queue, slippage
 from sim.models import Models
+from strategies import council
 
 _MS = 1_000_000
 
@@ -45,6 +46,18 @@ def limits_of(trading: Trading) -> Limits:
         max_orders=limits.order_rate.orders,
         max_orders_window_s=limits.order_rate.per_s,
         max_open_orders=limits.max_open_orders,
+    )
+
+
+def council_rules(trading: Trading) -> council.Rules:
+    chosen = trading.council
+    return council.Rules(
+        rule=chosen.rule,
+        threshold=chosen.threshold,
+        exit_threshold=chosen.exit_threshold,
+        stands_bars=chosen.stands_bars,
+        weights=dict(chosen.voters),
+        regimes={regime: dict(factors) for regime, factors in chosen.regimes.items()},
     )
 
 

@@ -23,7 +23,7 @@ from bus.rng import Draws
 from bus.values import Instrument
 from config.schema import Trading, canonical, parse_interval
 from daemon.intake import Intake
-from daemon.models import limits_of, models_of
+from daemon.models import council_rules, limits_of, models_of
 from daemon.sampler import Sampler
 from feeds.bars import BarBuilder, EmptyBars
 from portfolio.equity import CannotValue, Equity
@@ -33,6 +33,7 @@ from portfolio.metrics import SlippageMeter
 from risk.gate import Gate
 from sim.exchange import Exchange
 from strategies import load
+from strategies.council import NAME, Council, logged
 from strategies.history import History
 from strategies.port import Strategy, View
 from strategies.runner import Runner
@@ -65,6 +66,7 @@ class Core:
     router: Router
     trading: Trading
     instruments: Sequence[Instrument]
+    council: Council | None
     intake: Intake = field(init=False)
     rejecting: Callable[[Input, str], None] = _ignore
 
@@ -152,9 +154,20 @@ def build(
     history.attach(bus)
     holds = trading.journal.holds
     runner = Runner(bus, clock, builds_bars=bars is not None, on_hold=chain.hold if holds else None)
-    for id, strategy, wanted in seats:
-        view = View(id, clock, market, ledger, exposure, equity, history, runner.call_at)
-        runner.add(id, strategy, wanted, view)
+
+    def view(id: str) -> View:
+        return View(id, clock, market, ledger, exposure, equity, history, runner.call_at)
+
+    voters = [runner.add(id, strategy, wanted, view(id)) for id, strategy, wanted in seats]
+    council = None
+    if trading.council.mode == "council":
+        council = Council(
+            bus, clock, view(NAME), council_rules(trading), voters, lambda _: "", chain.hold if holds else None
+        )
+        council.attach(bus)
+        runner.divert = council.hear
+    elif trading.council.mode == "off":
+        runner.divert = logged(bus, clock)
     if holds:
         bus.subscribe(Bar, _marker(chain, clock, equity))
 
@@ -180,6 +193,7 @@ def build(
         router,
         trading,
         instruments,
+        council,
     )
 
 

@@ -46,6 +46,7 @@ from strategies.port import Strategy, View, Wish, Wishes
 
 _HOLD = Action.HOLD
 OnHold = Callable[[int, str, str, int, str], None]
+Divert = Callable[["Seat", Intent, Bar | None], None]
 
 _MARKET_CALLBACKS: dict[str, tuple[type, ...]] = {
     "on_trade": (Trade,),
@@ -84,7 +85,8 @@ class Seat:
 
 class Runner:
     """``builds_bars``: bars are being built from the trades. ``on_hold`` is told of closed bars without a wish:
-    (ns, strategy, instrument, bar_end_ns, reason).
+    (ns, strategy, instrument, bar_end_ns, reason). ``divert``, where it is set, is given the intents in place of the
+    bus, with the closed bar they answer (None: they answer something else).
     """
 
     def __init__(self, bus: Bus, clock: Clock, *, builds_bars: bool, on_hold: OnHold | None) -> None:
@@ -95,8 +97,9 @@ class Runner:
         self._seats: list[Seat] = []
         self._clients: dict[str, Seat] = {}
         self.intents = 0
+        self.divert: Divert | None = None
 
-    def add(self, id: str, strategy: Strategy, instruments: Iterable[str] | None, view: View) -> None:
+    def add(self, id: str, strategy: Strategy, instruments: Iterable[str] | None, view: View) -> Seat:
         """Seat a strategy and subscribe what it implements. Its id names its intents; it must be unique."""
         seat = Seat(id, strategy, frozenset(instruments) if instruments is not None else None, view)
         self._seats.append(seat)
@@ -111,6 +114,7 @@ class Runner:
             self._listen(seat, OrderFilled, self._fill_handler(seat, strategy.on_fill))
         if _implements(strategy, "on_order"):
             self._follow_orders(seat)
+        return seat
 
     def start(self) -> None:
         for seat in self._seats:
@@ -247,8 +251,11 @@ class Runner:
                 if self._on_hold is not None and bar is not None:
                     self._on_hold(now, seat.id, bar.instrument, bar.end_ns, wish.reason)
                 return
-            seat.emitted += 1
             self.intents += 1
+            if self.divert is not None:
+                self.divert(seat, wish, bar)
+                return
+            seat.emitted += 1
             intent_id = seat.view.last_intent_id = f"{seat.id}-{seat.emitted}"
             self._bus.publish(Decision(now, intent_id, seat.id, wish))
         elif isinstance(wish, CancelIntent):

@@ -1,0 +1,336 @@
+"""The council: several voters, one closed bar, one decision.
+
+A voter is a strategy like any other; in council mode its intents on a closed bar are votes. What counts is its
+**stance**, the position it would be in were it alone: long, flat or short, since it last said so. HOLD keeps the
+stance, for ``stands_bars`` bars or to the intent's own horizon; who never spoke, whose stance ran out, or who was
+quarantined abstains. Votes join on the bar (instrument, interval, end), and the council hears the bar after its last
+voter, so nothing is waited for and nothing comes late.
+
+The arithmetic is above, pure, and holds two promises: support is a fraction of the weight of all voters, the absent
+included, so that nobody's absence makes a consensus easier; and it is summed exactly, so that the order of voters
+does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from bus.bus import Bus
+from bus.clock import NEVER, SECOND, Clock
+from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged
+from bus.values import Action, Ballot, Kind, Side
+from strategies.port import View
+
+NAME = "council"
+LONG, FLAT, SHORT = 1, 0, -1
+_HAIR = 1e-12
+"""What sums of weights may miss a threshold by and still have reached it: 0.1 + 0.2 is 0.3 to whoever wrote it."""
+
+Support = tuple[float, float, float]
+Measure = Callable[[Sequence[Ballot], int], float]
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """``weights`` of voters by name (1 where not named); ``regimes`` multiply them by regime and name; ``rule`` is one
+    of RULES.
+    """
+
+    rule: str
+    threshold: float
+    exit_threshold: float
+    stands_bars: int
+    weights: Mapping[str, float]
+    regimes: Mapping[str, Mapping[str, float]]
+
+
+# --- the arithmetic --------------------------------------------------------------------------------------------
+
+
+def _weighted(ballots: Sequence[Ballot], stance: int) -> float:
+    """Weight times confidence behind a stance, of the weight of everybody."""
+    everybody = math.fsum(b.weight for b in ballots)
+    return math.fsum(b.weight * b.confidence for b in ballots if b.stance == stance) / everybody if everybody else 0.0
+
+
+def _headcount(ballots: Sequence[Ballot], stance: int) -> float:
+    """One voter, one vote, however sure; who weighs nothing has none."""
+    voters = [b for b in ballots if b.weight > 0.0]
+    return sum(b.stance == stance for b in voters) / len(voters) if voters else 0.0
+
+
+RULES: Mapping[str, Measure] = {"weighted": _weighted, "headcount": _headcount}
+
+
+def support(rule: str, ballots: Sequence[Ballot]) -> Support:
+    """What stands behind long, flat and short."""
+    measure = RULES[rule]
+    return measure(ballots, LONG), measure(ballots, FLAT), measure(ballots, SHORT)
+
+
+def of(support: Support, stance: int) -> float:
+    return support[LONG - stance]
+
+
+def verdict(support: Support, standing: int, threshold: float, exit_threshold: float) -> int | None:
+    """The stance the council takes; None where it has none to take and stays where it is (``standing``).
+
+    The largest support that reaches the threshold wins, and a tie of two such is no consensus. What was entered and
+    has lost its support is left, whether or not there is a consensus to leave: exits must not need the voters that
+    entries had.
+    """
+    best = max(support)
+    if best >= threshold - _HAIR:
+        winners = [stance for stance in (LONG, FLAT, SHORT) if of(support, stance) == best]
+        return winners[0] if len(winners) == 1 else None
+    if standing != FLAT and of(support, standing) < exit_threshold - _HAIR:
+        return FLAT
+    return None
+
+
+_AFTER: Mapping[Action, Mapping[int | None, int]] = {
+    Action.ENTER_LONG: {LONG: LONG, FLAT: LONG, SHORT: LONG, None: LONG},
+    Action.BUY: {LONG: LONG, FLAT: LONG, SHORT: LONG, None: LONG},
+    Action.ENTER_SHORT: {LONG: SHORT, FLAT: SHORT, SHORT: SHORT, None: SHORT},
+    Action.SELL: {LONG: FLAT, FLAT: SHORT, SHORT: SHORT, None: SHORT},
+    Action.EXIT_LONG: {LONG: FLAT, FLAT: FLAT, SHORT: SHORT, None: FLAT},
+    Action.EXIT_SHORT: {LONG: LONG, FLAT: FLAT, SHORT: FLAT, None: FLAT},
+    Action.FLAT: {LONG: FLAT, FLAT: FLAT, SHORT: FLAT, None: FLAT},
+}
+"""A voter's stance after what it said."""
+
+
+def blend(values: Iterable[tuple[float, float]]) -> float | None:
+    """The mean of (value, weight); the value itself where all agree, None where there is none."""
+    pairs = [(value, weight) for value, weight in values if weight > 0.0]
+    if not pairs:
+        return None
+    first = pairs[0][0]
+    if all(value == first for value, _ in pairs):
+        return first
+    return math.fsum(value * weight for value, weight in pairs) / math.fsum(weight for _, weight in pairs)
+
+
+# --- the council -----------------------------------------------------------------------------------------------
+
+
+class Seated(Protocol):
+    """A voter's seat, as the runner keeps it."""
+
+    id: str
+    active: bool
+    instruments: frozenset[str] | None
+
+
+class _Stance:
+    """What a voter last said of an instrument: until which bar and until when it counts."""
+
+    __slots__ = ("confidence", "direction", "intent", "last_bar", "until_ns")
+
+    def __init__(self, direction: int, intent: Intent, last_bar: int, until_ns: int) -> None:
+        self.direction = direction
+        self.confidence = intent.confidence
+        self.intent = intent
+        self.last_bar = last_bar
+        self.until_ns = until_ns
+
+
+class _Table:
+    """The voters around one series of bars, and what each last said of it. ``bars`` counts those that closed."""
+
+    __slots__ = ("bars", "stances", "voters")
+
+    def __init__(self, voters: Sequence[_Voter]) -> None:
+        self.voters = voters
+        self.stances: dict[str, _Stance] = {}
+        self.bars = 0
+
+
+class _Voter:
+    """``seat`` None: named in the config, but no such strategy was seated. It is absent."""
+
+    __slots__ = ("name", "seat", "weight")
+
+    def __init__(self, name: str, weight: float, seat: Seated | None) -> None:
+        self.name = name
+        self.weight = weight
+        self.seat = seat
+
+    def votes_on(self, instrument: str) -> bool:
+        return self.seat is None or self.seat.instruments is None or instrument in self.seat.instruments
+
+
+class Council:
+    """``view`` is the council's own: it trades as a strategy of the name NAME. ``regime_of`` names the regime a bar
+    closed in; ``on_hold`` is told of bars on which the council does nothing: (ns, NAME, instrument, bar_end_ns,
+    reason).
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        view: View,
+        rules: Rules,
+        seats: Iterable[Seated],
+        regime_of: Callable[[Bar], str],
+        on_hold: Callable[[int, str, str, int, str], None] | None,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._view = view
+        self.rules = rules
+        self._regime_of = regime_of
+        self._on_hold = on_hold
+        seated = {seat.id: seat for seat in seats}
+        names = [*seated, *(name for name in rules.weights if name not in seated)]
+        self._voters = [_Voter(name, rules.weights.get(name, 1.0), seated.get(name)) for name in names]
+        self._tables: dict[tuple[str, int], _Table] = {}
+        self._spoken: dict[str, list[Intent]] = {}
+        self._bar: tuple[str, int, int] | None = None
+        self._asked: dict[str, tuple[int, float | None, float | None]] = {}
+        self.emitted = 0
+
+    def attach(self, bus: Bus) -> None:
+        """After the last voter: whoever hears the bar earlier has voted on it when it gets here."""
+        bus.subscribe(Bar, self.on_bar)
+
+    def hear(self, seat: Seated, intent: Intent, bar: Bar | None) -> None:
+        """A voter's intent. One that does not answer a closed bar of its instrument is no vote."""
+        if bar is None or intent.instrument != bar.instrument:
+            why = "a vote answers a closed bar" if bar is None else "a vote is on the instrument of its bar"
+            self._bus.publish(IntentLogged(self._clock.now, seat.id, intent, why))
+            return
+        id = (bar.instrument, bar.interval_ns, bar.end_ns)
+        if id != self._bar:
+            self._bar, self._spoken = id, {}
+        self._spoken.setdefault(seat.id, []).append(intent)
+
+    def on_bar(self, bar: Bar) -> None:
+        if not bar.closed:
+            return
+        table = self._tables.get((bar.instrument, bar.interval_ns))
+        if table is None:
+            voters = [voter for voter in self._voters if voter.votes_on(bar.instrument)]
+            table = self._tables[bar.instrument, bar.interval_ns] = _Table(voters)
+        table.bars += 1
+        spoken = self._spoken if self._bar == (bar.instrument, bar.interval_ns, bar.end_ns) else {}
+        self._spoken = {}
+        for name, intents in spoken.items():
+            self._listen(table, name, intents, bar)
+        regime = self._regime_of(bar)
+        ballots = self._ballots(table, spoken, bar, regime)
+        found = support(self.rules.rule, ballots)
+        intent = self._intent(table, ballots, found, bar.instrument)
+        if spoken or intent is not None:
+            action = intent.action if intent is not None else Action.HOLD
+            self._bus.publish(
+                CouncilVoted(
+                    self._clock.now, bar.instrument, bar.interval_ns, bar.end_ns, regime, ballots, found,
+                    self.rules.threshold, action,
+                )
+            )  # fmt: skip
+        if intent is not None:
+            self.emitted += 1
+            id = self._view.last_intent_id = f"{NAME}-{self.emitted}"
+            self._bus.publish(Decision(self._clock.now, id, NAME, intent))
+        elif self._on_hold is not None:
+            self._on_hold(self._clock.now, NAME, bar.instrument, bar.end_ns, self._shortfall(found))
+
+    def _listen(self, table: _Table, name: str, intents: Sequence[Intent], bar: Bar) -> None:
+        """Take in what a voter said on this bar, in the order in which it said it."""
+        before = table.stances.get(name)
+        direction = before.direction if before is not None and self._stands(before, table, bar) else None
+        for intent in intents:
+            direction = _AFTER[intent.action][direction]
+            if direction == SHORT and self._is_spot(intent.instrument):
+                direction = FLAT  # what cannot be held short can only be left
+        assert direction is not None, "whoever spoke has a stance"
+        until = bar.end_ns + intent.horizon_s * SECOND if intent.horizon_s else NEVER
+        if intent.expires_ns:
+            until = min(until, intent.expires_ns)
+        table.stances[name] = _Stance(direction, intent, table.bars + self.rules.stands_bars, until)
+
+    def _stands(self, stance: _Stance, table: _Table, bar: Bar) -> bool:
+        return table.bars <= stance.last_bar and bar.end_ns <= stance.until_ns
+
+    def _ballots(self, table: _Table, spoken: Mapping[str, Sequence[Intent]], bar: Bar, regime: str) -> list[Ballot]:
+        factors = self.rules.regimes.get(regime, {})
+        ballots = []
+        for voter in table.voters:
+            weight = voter.weight * factors.get(voter.name, 1.0)
+            stance = table.stances.get(voter.name)
+            answers = spoken.get(voter.name)
+            if stance is None or voter.seat is None or not voter.seat.active or not self._stands(stance, table, bar):
+                ballots.append(Ballot(voter.name, None, None, 0.0, weight))
+            else:
+                answer = answers[-1].action if answers else None
+                ballots.append(Ballot(voter.name, answer, stance.direction, stance.confidence, weight))
+        return ballots
+
+    def _intent(self, table: _Table, ballots: Sequence[Ballot], found: Support, instrument: str) -> Intent | None:
+        """What the council wants, where that is not what it asked for already.
+
+        It asks again only when a voter says so on this bar, and only where the terms have changed or what was asked
+        for never came about: as the voters would, each for itself.
+        """
+        standing, *terms = self._asked.get(instrument, (FLAT, None, None))
+        target = verdict(found, standing, self.rules.threshold, self.rules.exit_threshold)
+        if target is None:
+            return None
+        behind = [b for b in ballots if b.stance == target]
+        said = [(b, table.stances[b.voter].intent) for b in behind]
+        exposure = blend((i.exposure, b.weight * b.confidence) for b, i in said if i.exposure is not None)
+        size = blend((float(i.size), b.weight * b.confidence) for b, i in said if i.size is not None)
+        if target == standing and not (
+            any(b.answer is not None for b in behind)
+            and ([exposure, size] != terms or not self._is_there(instrument, target))
+        ):
+            return None
+        self._asked[instrument] = (target, exposure, size)
+        if target == FLAT:
+            exposure = size = None
+        names = ", ".join(b.voter for b in behind) or "its support is gone"
+        return Intent(
+            instrument,
+            _ENTRIES.get(target) or _EXITS[standing],
+            size=size if exposure is None else None,
+            exposure=exposure,
+            confidence=min(1.0, of(found, target)) if target != FLAT else 1.0,
+            horizon_s=min((i.horizon_s for _, i in said if i.horizon_s), default=0),
+            reason=f"{len(behind)} of {len(ballots)}: {names}",
+        )
+
+    def _is_there(self, instrument: str, target: int) -> bool:
+        """Whether what is held, or on its way, is what ``target`` means."""
+        held = self._view.position(instrument)
+        for order in self._view.open_orders(instrument):
+            held += order.leaves if order.order.side is Side.BUY else -order.leaves
+        return (held > 0) - (held < 0) == target
+
+    def _is_spot(self, instrument: str) -> bool:
+        known = self._view.instruments.get(instrument)
+        return known is not None and known.kind is Kind.SPOT
+
+    def _shortfall(self, found: Support) -> str:
+        best = max(found)
+        if not best:
+            return ""
+        stance = ("long", "flat", "short")[found.index(best)]
+        return f"{stance} {best:.4g} of {self.rules.threshold:.4g}"
+
+
+_ENTRIES: Mapping[int, Action] = {LONG: Action.ENTER_LONG, SHORT: Action.ENTER_SHORT}
+_EXITS: Mapping[int, Action] = {LONG: Action.EXIT_LONG, SHORT: Action.EXIT_SHORT, FLAT: Action.FLAT}
+
+
+def logged(bus: Bus, clock: Clock) -> Callable[[Seated, Intent, Bar | None], None]:
+    """Mode off: intents are written down and go nowhere."""
+
+    def log(seat: Seated, intent: Intent, _: Bar | None) -> None:
+        bus.publish(IntentLogged(clock.now, seat.id, intent, "routing is off"))
+
+    return log
