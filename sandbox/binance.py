@@ -19,7 +19,7 @@ from sandbox.clock import Clock
 from sandbox.dialect import Answer, Dialect, Handler, Limits
 from sandbox.faults import Faults
 from sandbox.listing import exchange_info, futures_row, spot_row
-from sandbox.venue import FUNDING, MS, Print, Symbol, Tape, aggregate
+from sandbox.venue import FUNDING, MS, Market, Print, Symbol, Tape, aggregate
 from sandbox.wire import Connection, frame
 
 SPOT = Limits(5, 1024, 300, 5 * MINUTE, 6_000, 20 * SECOND, MINUTE)
@@ -42,9 +42,12 @@ class Refused(Exception):
 class Binance(Dialect):
     """``futures`` makes it USD-M."""
 
+    market: Market
+
     def __init__(self, tape: Tape, clock: Clock, faults: Faults, *, futures: bool) -> None:
         name, limits = ("binanceusdm", USDM) if futures else ("binance", SPOT)
-        super().__init__(name, limits, tape, clock, faults, futures=futures)
+        super().__init__(name, limits, clock, faults)
+        self.market = Market(tape, self.hub, clock.read(), futures=futures)
         self.root = "/fapi/v1/" if futures else "/api/v3/"
         self._handlers: dict[str, Handler] = {
             "ping": lambda _: Answer(200, "{}"),
@@ -179,7 +182,8 @@ class Binance(Dialect):
         else:
             names = list(self.market.symbols)
         row = futures_row if self.market.futures else spot_row
-        rows = [row(self.market.tape.terms(name)) for name in names]
+        tape = self.market.tape
+        rows = [tape.listed(name) or row(tape.terms(name)) for name in names]
         info = exchange_info(rows, self._ms(), futures=self.market.futures)
         return Answer(200, info, 1 if self.market.futures else 20)
 

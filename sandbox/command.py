@@ -18,6 +18,7 @@ from sandbox.binance import Binance
 from sandbox.clock import Clock, RunningClock
 from sandbox.dialect import Dialect
 from sandbox.faults import Faults
+from sandbox.playback import BinanceTape, Reel, load
 from sandbox.seeded import SeededTape
 from sandbox.server import Sandbox, Speakers
 from sandbox.venue import Tape
@@ -35,6 +36,25 @@ def seeded(seed: int = SEED, activity: float = 1.0, flood: int = 0, symbols: Seq
         return [
             Binance(tape("binance"), clock, faults, futures=False),
             Binance(tape("binanceusdm"), clock, faults, futures=True),
+        ]
+
+    return speakers
+
+
+def recorded(reels: Sequence[Reel]) -> Speakers:
+    """The venues that the recordings are of."""
+    of: dict[str, list[Reel]] = {}
+    for reel in reels:
+        if reel.venue not in ("binance", "binanceusdm"):
+            raise Usage(
+                f"{reel.path} was heard at {reel.venue or 'nobody knows where'}; the sandbox does not speak that"
+            )
+        of.setdefault(reel.venue, []).append(reel)
+
+    def speakers(clock: Clock, faults: Faults) -> Sequence[Dialect]:
+        return [
+            Binance(BinanceTape(venue, several), clock, faults, futures=venue == "binanceusdm")
+            for venue, several in of.items()
         ]
 
     return speakers
@@ -60,7 +80,8 @@ def run(
         clock = RunningClock(rate)
     except ValueError as error:
         raise Usage(f"--rate: {error}") from error
-    sandbox = Sandbox(clock, seeded(seed, activity, flood))
+    speakers = recorded(load(recordings)) if recordings else seeded(seed, activity, flood)
+    sandbox = Sandbox(clock, speakers)
     asyncio.run(_serve(sandbox, port, out, json=json))
     err.print("sandbox closed")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from bus.clock import HOUR, MINUTE, NEVER, SECOND
 from sandbox.clock import Clock
 from sandbox.faults import Faults
-from sandbox.venue import Market, Tape
 from sandbox.wire import PING, PONG, Connection, frame
 
 POLICY = 1008
@@ -38,17 +37,28 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+class Happening(Protocol):
+    """A venue's market, whatever its words."""
+
+    def begin(self, now_ns: int, *, listening: bool) -> None: ...
+    def due(self) -> int: ...
+    def advance(self, until_ns: int) -> Iterator[tuple[int, str, str]]:
+        """(when, stream, data) of everything sent up to and including ``until_ns``."""
+        ...
+
+
 class Dialect:
     """One venue. ``hub`` maps each stream to those who hear it, under the name each of them used."""
 
-    def __init__(self, name: str, limits: Limits, tape: Tape, clock: Clock, faults: Faults, *, futures: bool) -> None:
+    market: Happening
+
+    def __init__(self, name: str, limits: Limits, clock: Clock, faults: Faults) -> None:
         self.name = name
         self.limits = limits
         self.clock = clock
         self.faults = faults
         self.hub: dict[str, dict[tuple[Connection, str], None]] = {}
         self.connections: dict[int, Connection] = {}
-        self.market = Market(tape, self.hub, clock.read(), futures=futures)
         self.broken: Counter[str] = Counter()
         self.connects = 0
         self._connects_ns: deque[int] = deque()
@@ -98,7 +108,7 @@ class Dialect:
         return False
 
     def subscribe(self, connection: Connection, name: str, stream: str) -> None:
-        self.market.tape.begin(self.clock.read(), listening=True)
+        self.market.begin(self.clock.read(), listening=True)
         connection.streams[name] = stream
         self.hub.setdefault(stream, {})[connection, name] = None
 

@@ -54,6 +54,9 @@ class SeededTape:
     def terms(self, symbol: str) -> Terms:
         return terms_of(self._venue, symbol, *self._make.listings[symbol].steps())
 
+    def listed(self, symbol: str) -> None:
+        return None
+
     def past(self, symbol: str) -> Iterator[Candle]:
         """A month of minutes that ends at the price the market began with."""
         listing = self._make.listings[symbol]

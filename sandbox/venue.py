@@ -56,6 +56,10 @@ class Tape(Protocol):
         ...
 
     def terms(self, symbol: str) -> Terms: ...
+    def listed(self, symbol: str) -> dict[str, Any] | None:
+        """What the venue itself said of the symbol, where that is known."""
+        ...
+
     def past(self, symbol: str) -> Iterator[Candle]:
         """Minutes from before the beginning."""
         ...
@@ -91,6 +95,9 @@ class Market:
         self._tick_due = now_ns - now_ns % SECOND + TICK_OFFSET
         self._closed: dict[str, int] = {}  # kline stream to the start of the last candle told of
         self._remembered: set[str] = set()
+
+    def begin(self, now_ns: int, *, listening: bool) -> None:
+        self.tape.begin(now_ns, listening=listening)
 
     def due(self) -> int:
         return min(self._tick_due, self.tape.due())

@@ -88,9 +88,9 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()
 
-    async def connect(self, path: str) -> aiohttp.ClientWebSocketResponse:
-        """A socket on which pings are heard like anything else."""
-        return await self.session.ws_connect(self.sandbox.ws + path, autoping=False, max_msg_size=0)
+    async def connect(self, path: str, *, polite: bool = False) -> aiohttp.ClientWebSocketResponse:
+        """A socket on which pings are heard like anything else; a ``polite`` one answers them instead."""
+        return await self.session.ws_connect(self.sandbox.ws + path, autoping=polite, max_msg_size=0)
 
     async def get(self, path: str) -> tuple[int, Any]:
         async with self.session.get(self.sandbox.rest + path) as answer:

@@ -11,11 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bus.book import Book
 from bus.clock import MINUTE, SECOND
-from bus.events import BookInvalidated, BookRestored, BookSnapshot, BookUpdate, DataGap, Trade
-from feeds.binance.protocol import BinanceProtocol
+from bus.events import BookInvalidated, BookRestored, DataGap, Trade
 from sandbox.market import START_NS
+from tests.sandbox.reader import Reader
 from tests.sandbox.running import Client, Running, running, seeded, spawned
 
 pytestmark = pytest.mark.asyncio
@@ -26,28 +25,6 @@ VENUES = {"binance": ("/api/v3", ""), "binanceusdm": ("/fapi/v1", "/market")}
 
 def still() -> Any:
     return running(seeded(), start_ns=START_NS)
-
-
-class Reader:
-    """What our own protocol makes of the sandbox's frames."""
-
-    def __init__(self, venue: str) -> None:
-        self.protocol = BinanceProtocol(venue, lambda _venue, _symbol: None)
-        self.book = Book()
-        self.events: list[object] = []
-
-    def hear(self, raws: list[str], url: str = "") -> None:
-        for raw in raws:
-            events = self.protocol.reply(url, raw, 1) if url else self.protocol.receive(raw, 1, "c")
-            for event in events:
-                self.events.append(event)
-                if isinstance(event, BookSnapshot):
-                    self.book.reset(event.bids, event.asks)
-                elif isinstance(event, BookUpdate):
-                    self.book.apply(event.bids, event.asks)
-
-    def of(self, *kinds: type) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kinds)]
 
 
 @pytest.mark.parametrize("venue", VENUES)
