@@ -176,8 +176,10 @@ class Faults:
         for active in list(self._active):
             if number in (None, active.number):
                 self._expire(active, self._clock.read())
-        if number is None and self._clock.paused:
+        if number is None:
             self._clock.resume()
+            self.life_ns.clear()
+            self.life_of_all_ns = 0
         self._settle()
 
     def tick(self, now_ns: int) -> None:
@@ -188,7 +190,7 @@ class Faults:
         over = [active for active in self._active if active.until_ns <= now_ns or active.left <= 0]
         for active in over:
             self._expire(active, now_ns)
-        if over or self.on_streams:
+        if over or not self._late:
             self._settle()
 
     def due(self) -> int:
@@ -199,6 +201,7 @@ class Faults:
 
     def pass_on(self, venue: str, connection: Connection, stream: str, payload: bytes, ns: int) -> None:
         """One frame through every fault that concerns it, in the order they were posted."""
+        self.tick(ns)
         payloads = [payload]
         for active in self._active:
             if active.fault.kind in _STREAM and active.of_stream(connection, stream):
@@ -320,6 +323,8 @@ class Faults:
         if not active.fault.for_s:
             active.fault.for_s = 120.0
             active.until_ns = now_ns + 120 * SECOND
+        if active.fault.status == 429:  # a warning: who is connected stays
+            return
         for connection in self._matching(active):
             self._count(active)
             connection.close(1008, "banned", "ban")
