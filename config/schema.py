@@ -272,6 +272,21 @@ class InstrumentTerms(Part):
         return [str(value) if isinstance(value, Decimal) else value for value in self.model_dump().values()]
 
 
+class Feedback(Part):
+    """What outcomes may do to the council's weights; each step is a record."""
+
+    rule: Literal["none", "hedge", "realised"] = Field(
+        default="none", description="none; hedge: by the votes' Brier scores; realised: by round trips won and lost"
+    )
+    rate: Share = Field(default=0.1, description="size of a step: a factor of exp(rate) for a loss of one, or a trip")
+    floor: Share = Field(default=0.5, description="least that feedback may multiply a weight by")
+    ceiling: Annotated[float, NUMBER, Field(ge=1, le=10)] = Field(
+        default=2.0, description="most that feedback may multiply a weight by"
+    )
+    every_bars: Count = Field(default=100, description="hedge: scored bars between steps")
+    min_votes: Count = Field(default=30, description="hedge: scored votes a voter needs before its weight moves")
+
+
 class Council(Part):
     """How the intents of several strategies become one decision; docs/council.md says it at length."""
 
@@ -295,6 +310,8 @@ class Council(Part):
     regimes: dict[str, dict[StrategyName, Weight]] = Field(
         default={}, description="what multiplies the weights in a regime: {PANIC = {momentum = 0.5}}"
     )
+    horizon_bars: Count = Field(default=1, description="how many bars ahead a vote is held to")
+    feedback: Feedback = Feedback()
 
     @model_validator(mode="after")
     def _hysteresis(self) -> Council:

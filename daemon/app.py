@@ -25,7 +25,7 @@ from bus.journal import Journal
 from bus.values import Instrument
 from config import load as config
 from config.schema import Config, Process, Trading, canonical
-from daemon import export, models, session, sources
+from daemon import calibration, export, models, session, sources
 from daemon.errors import Usage
 from daemon.log import RunLog
 from daemon.oddities import Oddities
@@ -133,6 +133,8 @@ class Run:
         bad = [one for source in self.sources for one in sorted(source.bad, key=lambda one: one.line)]
         session.replace_file(self.session.path / session.CURVE, orjson.dumps(self.core.sampler.curve()))
         write_rejected(self.session, bad)
+        if self.core.council is not None:
+            calibration.write(self.session, self.core.council)
         self.session.manifest.update(
             ended=datetime.now(UTC).isoformat(),
             reason=interrupted or END_OF_DATA,

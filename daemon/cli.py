@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from bus import money
+from daemon.commands.council import council
 from daemon.commands.sandbox import sandbox
 from daemon.errors import CLEAN, CONFIG, ERROR, USAGE, Usage
 
@@ -265,6 +266,7 @@ def demo(json: Json = False) -> None:
 
 
 app.command()(sandbox)
+app.command()(council)
 
 
 def parse_params(text: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from feeds.table import Stamp, TableSpec
 from risk.rules import Limits
 from sim import fees, latency, queue, slippage
 from sim.models import Models
-from strategies import council
+from strategies import council, feedback
 
 _MS = 1_000_000
 
@@ -58,6 +58,8 @@ def council_rules(trading: Trading) -> council.Rules:
         stands_bars=chosen.stands_bars,
         weights=dict(chosen.voters),
         regimes={regime: dict(factors) for regime, factors in chosen.regimes.items()},
+        horizon_bars=chosen.horizon_bars,
+        feedback=None if chosen.feedback.rule == "none" else feedback.Terms(**chosen.feedback.model_dump()),
     )
 
 

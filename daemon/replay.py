@@ -23,7 +23,7 @@ COMMIT_WITHIN_S = 0.2
 STRIDE = 512
 """How many records, or for how long, may wait in memory; then they are committed at the end of the batch."""
 
-Commit = Callable[[], None]
+Commit = Callable[[], object]
 Watch = Callable[[float], None]
 
 

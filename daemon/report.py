@@ -20,7 +20,7 @@ from bus import journal, money
 from bus.clock import SECOND
 from bus.events import OrderFilled
 from bus.values import ONE, Side
-from daemon import charts, narrative
+from daemon import calibration, charts, narrative
 from daemon.digest import Gap, Reading, iso, iso_s
 from daemon.drawing import Drawn, Series
 from daemon.export import read_curve
@@ -56,7 +56,9 @@ def write_report(session: Session, metrics: Mapping[str, float | None] | None) -
         notices=_notices(reading),
         key="".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in _key(manifest, reading)),
         chart_note=escape(_chart_note(drawn, series)),
-        sections=_sections(manifest, manifest.get("metrics") if metrics is None else metrics, drawn),
+        sections=_sections(
+            manifest, manifest.get("metrics") if metrics is None else metrics, drawn, calibration.read(session)
+        ),
         plotly=plotly,
         # "<" in a name must not end the script it stands in
         figure=orjson.dumps(charts.figure(series)).decode().replace("<", "\\u003c"),
@@ -145,7 +147,12 @@ def _chart_note(drawn: Drawn, series: Series) -> str:
     return " ".join(notes)
 
 
-def _sections(manifest: Mapping[str, Any], metrics: Mapping[str, float | None] | None, drawn: Drawn) -> str:
+def _sections(
+    manifest: Mapping[str, Any],
+    metrics: Mapping[str, float | None] | None,
+    drawn: Drawn,
+    found: Mapping[str, Any] | None,
+) -> str:
     reading, digest = drawn.reading, drawn.reading.digest
     counts, gaps = digest.counts, digest.all_gaps()
     refused = [(rule, f"{count:,}") for rule, count in digest.refused.most_common()]
@@ -156,6 +163,7 @@ def _sections(manifest: Mapping[str, Any], metrics: Mapping[str, float | None] |
                 ("Metrics", _table(METRICS, narrative.figures(metrics, reading), "No metrics were computed.")),
                 ("Results", _table(RESULTS, narrative.results(manifest, reading), "")),
             ),
+            *_council(found),
             _part("Positions", _table(POSITIONS, _positions(reading), "Nothing was traded.")),
             _beside(
                 ("Refusals by rule", _table(REFUSED, refused, "Nothing was refused.")),
@@ -171,6 +179,13 @@ def _sections(manifest: Mapping[str, Any], metrics: Mapping[str, float | None] |
             _part("The record", _list(_record(manifest, reading))),
         )
     )
+
+
+def _council(found: Mapping[str, Any] | None) -> Iterator[str]:
+    """How good the council's voters were, of all bars and in each regime."""
+    for name, part in calibration.parts(found) if found is not None else ():
+        rows = calibration.rows(found or {}, part)
+        yield _part(f"Council, {escape(calibration.heading(name, part))}", _table(calibration.COLUMNS, rows, ""))
 
 
 def _part(title: str, content: str) -> str:

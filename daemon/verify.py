@@ -6,20 +6,16 @@ that was cut short verifies when what it wrote is a beginning of what its inputs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from bus.journal import Chain, Entry, JournalError, read
-from config.schema import Process, Trading
 from daemon import session
-from daemon.app import END_OF_DATA, open_sources
-from daemon.errors import Usage
+from daemon.again import reopen
 from daemon.replay import Watch, play
 from daemon.session import Session
-from daemon.wiring import build
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -69,22 +65,13 @@ class Comparing(Chain):
 
 async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | None = None) -> Verdict:
     """Raises Usage where a recording is missing, SessionError or ConfigError where the manifest cannot be followed."""
-    manifest = written.manifest
-    files, notes = _data(manifest, data)
-    trading = Trading.model_validate(manifest["config"]["trading"])
-    process = Process.model_validate(manifest["config"]["process"])
-    venues = list(dict.fromkeys(entry["venue"] for entry in manifest["data"]))
-    given = venues[0] if len(venues) == 1 else None  # as --venue was, had it been needed
-    opened = open_sources(files, given, trading, process, manifest["intervals"], manifest["instrument"])
+    manifest, again = written.manifest, reopen(written, data)
+    notes = again.notes
     comparing = Comparing(read(written.journal))
     failures: list[str] = []
-    here = [instrument for instrument in opened.instruments if instrument.venue in venues]
-    core = build(trading, here, venues, comparing, lambda where, error: failures.append(where))
-    interrupted = manifest["ended"] is not None and manifest["reason"] != END_OF_DATA
+    core = again.core(comparing, lambda where, error: failures.append(where))
     try:
-        await play(
-            core, opened.sources, comparing.check, watch=watch, limit=manifest["inputs"] if interrupted else None
-        )
+        await play(core, again.sources, comparing.check, watch=watch, limit=again.limit)
         if manifest["ended"] is not None:
             core.close()
             comparing.check(last=True)
@@ -108,23 +95,3 @@ async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | Non
     if any(note.startswith("refused") for note in notes):
         return Verdict(False, comparing.same, "no record differs, but the data is not what the session read", notes)
     return Verdict(True, comparing.same, "", notes)
-
-
-def _data(manifest: Mapping[str, Any], given: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The files to read, each held to the hash in the manifest; a changed one is noted as refused."""
-    entries = manifest["data"]
-    if given and len(given) != len(entries):
-        raise Usage(f"the session read {len(entries)} files, --data names {len(given)}; name them in the same order")
-    files = list(given) or [Path(entry["path"]) for entry in entries]
-    notes = []
-    for file, entry in zip(files, entries, strict=True):
-        if not file.is_file():
-            raise Usage(f"{file} is not there; if it moved, say where with --data FILE")
-        if (now := session.file_hash(file)) != entry["sha256"]:
-            notes.append(f"refused: {file} is not the file the session read (sha256 {now}, was {entry['sha256']})")
-    build_now = session.build()["sha256"]
-    if manifest["build"]["sha256"] != build_now:
-        notes.append(
-            f"this build ({build_now[:12]}) is not the one that wrote the session ({manifest['build']['sha256'][:12]})"
-        )
-    return files, notes

@@ -162,7 +162,14 @@ def build(
     council = None
     if trading.council.mode == "council":
         council = Council(
-            bus, clock, view(NAME), council_rules(trading), voters, lambda _: "", chain.hold if holds else None
+            bus,
+            clock,
+            view(NAME),
+            council_rules(trading),
+            voters,
+            lambda _: "",
+            lambda instrument: traded.trips if (traded := ledger.positions.get(instrument)) is not None else None,
+            chain.hold if holds else None,
         )
         council.attach(bus)
         runner.divert = council.hear

@@ -21,8 +21,11 @@ import msgspec
 
 from bus.bus import Bus
 from bus.clock import NEVER, SECOND, Clock
-from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged
+from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged, OrderFilled, WeightChanged
 from bus.values import Action, Ballot, Kind, Side
+from portfolio.lots import RoundTrips
+from strategies.calibration import Calibration
+from strategies.feedback import Change, Feedback, Terms
 from strategies.port import View
 
 NAME = "council"
@@ -36,7 +39,7 @@ Measure = Callable[[Sequence[Ballot], int], float]
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """``weights`` of voters by name (1 where not named); ``regimes`` multiply them by regime and name; ``rule`` is one
-    of RULES.
+    of RULES. ``horizon_bars`` is how far ahead a vote is held to; without ``feedback`` no outcome reaches a weight.
     """
 
     rule: str
@@ -45,6 +48,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     stands_bars: int
     weights: Mapping[str, float]
     regimes: Mapping[str, Mapping[str, float]]
+    horizon_bars: int
+    feedback: Terms | None
 
 
 # --- the arithmetic --------------------------------------------------------------------------------------------
@@ -139,22 +144,28 @@ class _Stance:
 
 
 class _Table:
-    """The voters around one series of bars, and what each last said of it. ``bars`` counts those that closed."""
+    """The voters around one series of bars, and what each last said of it. ``bars`` counts those that closed;
+    ``nobody`` is a row of votes and weights with a place for each voter of the council, those of other tables empty.
+    """
 
-    __slots__ = ("bars", "stances", "voters")
+    __slots__ = ("bars", "nobody", "stances", "voters")
 
-    def __init__(self, voters: Sequence[_Voter]) -> None:
+    def __init__(self, voters: Sequence[_Voter], nobody: tuple[list[float], list[float]]) -> None:
         self.voters = voters
+        self.nobody = nobody
         self.stances: dict[str, _Stance] = {}
         self.bars = 0
 
 
 class _Voter:
-    """``seat`` None: named in the config, but no such strategy was seated. It is absent."""
+    """``place`` is its place in rows of all voters. ``seat`` None: the config names it and no such strategy has a seat.
+    It is absent.
+    """
 
-    __slots__ = ("name", "seat", "weight")
+    __slots__ = ("name", "place", "seat", "weight")
 
-    def __init__(self, name: str, weight: float, seat: Seated | None) -> None:
+    def __init__(self, place: int, name: str, weight: float, seat: Seated | None) -> None:
+        self.place = place
         self.name = name
         self.weight = weight
         self.seat = seat
@@ -177,6 +188,7 @@ class Council:
         rules: Rules,
         seats: Iterable[Seated],
         regime_of: Callable[[Bar], str],
+        trips: Callable[[str], RoundTrips | None],
         on_hold: Callable[[int, str, str, int, str], None] | None,
     ) -> None:
         self._bus = bus
@@ -187,16 +199,27 @@ class Council:
         self._on_hold = on_hold
         seated = {seat.id: seat for seat in seats}
         names = [*seated, *(name for name in rules.weights if name not in seated)]
-        self._voters = [_Voter(name, rules.weights.get(name, 1.0), seated.get(name)) for name in names]
+        self._voters = [
+            _Voter(place, name, rules.weights.get(name, 1.0), seated.get(name)) for place, name in enumerate(names)
+        ]
+        self.calibration = Calibration(names, rules.horizon_bars)
+        self._feedback = Feedback(rules.feedback, names, trips) if rules.feedback is not None else None
         self._tables: dict[tuple[str, int], _Table] = {}
         self._spoken: dict[str, list[Intent]] = {}
         self._bar: tuple[str, int, int] | None = None
         self._asked: dict[str, tuple[int, float | None, float | None]] = {}
         self.emitted = 0
 
+    def weights(self) -> dict[str, float]:
+        """What each voter weighs now, outside any regime."""
+        learned = self._feedback.factors if self._feedback is not None else {}
+        return {voter.name: voter.weight * learned.get(voter.name, 1.0) for voter in self._voters}
+
     def attach(self, bus: Bus) -> None:
         """After the last voter: whoever hears the bar earlier has voted on it when it gets here."""
         bus.subscribe(Bar, self.on_bar)
+        if self._feedback is not None:
+            bus.subscribe(OrderFilled, self.on_fill)
 
     def hear(self, seat: Seated, intent: Intent, bar: Bar | None) -> None:
         """A voter's intent. One that does not answer a closed bar of its instrument is no vote."""
@@ -215,7 +238,8 @@ class Council:
         table = self._tables.get((bar.instrument, bar.interval_ns))
         if table is None:
             voters = [voter for voter in self._voters if voter.votes_on(bar.instrument)]
-            table = self._tables[bar.instrument, bar.interval_ns] = _Table(voters)
+            nobody = [math.nan] * len(self._voters), [0.0] * len(self._voters)
+            table = self._tables[bar.instrument, bar.interval_ns] = _Table(voters, nobody)
         table.bars += 1
         spoken = self._spoken if self._bar == (bar.instrument, bar.interval_ns, bar.end_ns) else {}
         self._spoken = {}
@@ -223,6 +247,7 @@ class Council:
             self._listen(table, name, intents, bar)
         regime = self._regime_of(bar)
         ballots = self._ballots(table, spoken, bar, regime)
+        self._score(table, ballots, bar, regime)
         found = support(self.rules.rule, ballots)
         intent = self._intent(table, ballots, found, bar.instrument)
         if spoken or intent is not None:
@@ -239,6 +264,28 @@ class Council:
             self._bus.publish(Decision(self._clock.now, id, NAME, intent))
         elif self._on_hold is not None:
             self._on_hold(self._clock.now, NAME, bar.instrument, bar.end_ns, self._shortfall(found))
+
+    def on_fill(self, fill: OrderFilled) -> None:
+        if self._feedback is not None and fill.strategy == NAME:
+            self._reweigh(self._feedback.filled(fill.instrument))
+
+    def _score(self, table: _Table, ballots: Sequence[Ballot], bar: Bar, regime: str) -> None:
+        """Hold earlier votes to what this bar shows, and note the new ones; what is learned counts from the next."""
+        votes, weights = (list(row) for row in table.nobody)
+        for voter, ballot in zip(table.voters, ballots, strict=True):
+            weights[voter.place] = ballot.weight
+            if ballot.stance is not None:
+                votes[voter.place] = ballot.stance * ballot.confidence
+        outcome = self.calibration.note((bar.instrument, bar.interval_ns), regime, votes, weights, bar.close)
+        if outcome is not None and self._feedback is not None:
+            self._reweigh(self._feedback.score(outcome))
+
+    def _reweigh(self, changes: Iterable[Change]) -> None:
+        """Write down what feedback did to the weights; ballots read the factors themselves."""
+        assert self._feedback is not None, "somebody changed them"
+        rule = self._feedback.terms.rule
+        for change in changes:
+            self._bus.publish(WeightChanged(self._clock.now, change.voter, rule, *change[1:]))
 
     def _listen(self, table: _Table, name: str, intents: Sequence[Intent], bar: Bar) -> None:
         """Take in what a voter said on this bar, in the order in which it said it."""
@@ -259,9 +306,12 @@ class Council:
 
     def _ballots(self, table: _Table, spoken: Mapping[str, Sequence[Intent]], bar: Bar, regime: str) -> list[Ballot]:
         factors = self.rules.regimes.get(regime, {})
+        learned = self._feedback.factors if self._feedback is not None else None
         ballots = []
         for voter in table.voters:
             weight = voter.weight * factors.get(voter.name, 1.0)
+            if learned is not None:
+                weight *= learned[voter.name]
             stance = table.stances.get(voter.name)
             answers = spoken.get(voter.name)
             if stance is None or voter.seat is None or not voter.seat.active or not self._stands(stance, table, bar):
@@ -291,6 +341,9 @@ class Council:
         ):
             return None
         self._asked[instrument] = (target, exposure, size)
+        if self._feedback is not None and target != FLAT:
+            held = bool(self._view.position(instrument))
+            self._feedback.entered(instrument, target, [b.voter for b in behind], held=held)
         if target == FLAT:
             exposure = size = None
         names = ", ".join(b.voter for b in behind) or "its support is gone"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged
 from bus.values import Action, Ballot, Kind
+from portfolio.lots import RoundTrips
 from strategies.council import FLAT, LONG, RULES, SHORT, Council, Rules, blend, of, support, verdict
 from strategies.port import Strategy, View, Wishes
 from tests.strategies.world import BTC, MINUTE, Says, World, bar, filled, order, trade
@@ -102,7 +103,14 @@ def test_terms_all_agree_on_are_taken_as_they_are():
 
 
 def rules(**changes: Any) -> Rules:
-    plain = {"rule": "weighted", "threshold": 0.6, "exit_threshold": 0.25, "stands_bars": 1_000}
+    plain = {
+        "rule": "weighted",
+        "threshold": 0.6,
+        "exit_threshold": 0.25,
+        "stands_bars": 1_000,
+        "horizon_bars": 1,
+        "feedback": None,
+    }
     return Rules(**{**plain, "weights": {}, "regimes": {}, **changes})
 
 
@@ -132,9 +140,13 @@ class Room(World):
             self.seat(voter, f"v{index}")
         view = View("council", self.clock, self.market, self.ledger, self.exposure, self.equity, self.history, _never)
         seats, hold = self.runner._seats, lambda *hold: self.held.append(hold)
-        self.council = Council(self.bus, self.clock, view, rules(**changes), seats, regime, hold)
+        self.council = Council(self.bus, self.clock, view, rules(**changes), seats, regime, self._trips, hold)
         self.council.attach(self.bus)
         self.runner.divert = self.council.hear
+
+    def _trips(self, instrument: str) -> RoundTrips | None:
+        position = self.ledger.positions.get(instrument)
+        return None if position is None else position.trips
 
     def minutes(self, count: int) -> Room:
         self.hear(*(bar(n) for n in range(count)))
@@ -225,7 +237,9 @@ def test_a_voter_hears_only_its_own_instruments_and_has_no_seat_at_other_tables(
     room.seat(Script(ENTER), "one")
     room.seat(Script(), "elsewhere", ["v:ETH/USDT"])
     view = View("council", room.clock, room.market, room.ledger, room.exposure, room.equity, room.history, _never)
-    council = Council(room.bus, room.clock, view, rules(threshold=1.0), room.runner._seats, lambda _: "", None)
+    council = Council(
+        room.bus, room.clock, view, rules(threshold=1.0), room.runner._seats, lambda _: "", room._trips, None
+    )
     council.attach(room.bus)
     room.runner.divert = council.hear
 

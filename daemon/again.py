@@ -1,0 +1,71 @@
+"""A session's inputs through the same wiring once more: what ``verify``, ``why`` and ``council`` stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bus.journal import Chain
+from bus.values import Instrument
+from config.schema import Process, Trading
+from daemon import session
+from daemon.app import END_OF_DATA, open_sources
+from daemon.errors import Usage
+from daemon.session import Session
+from daemon.sources import Source
+from daemon.wiring import Core, OnError, build
+
+
+@dataclass
+class Again:
+    """A session opened to be run again. ``limit`` is how many inputs it took where it was interrupted, None for all;
+    ``notes`` say what is not as it was.
+    """
+
+    written: Session
+    trading: Trading
+    instruments: Sequence[Instrument]
+    venues: Sequence[str]
+    sources: Sequence[Source]
+    limit: int | None
+    notes: list[str]
+
+    def core(self, chain: Chain, on_error: OnError, **changes: Any) -> Core:
+        """The session's parts joined anew."""
+        return build(changes.pop("trading", self.trading), self.instruments, self.venues, chain, on_error, **changes)
+
+
+def reopen(written: Session, data: Sequence[Path] = ()) -> Again:
+    """Raises Usage where a recording is missing, SessionError or ConfigError where the manifest cannot be followed."""
+    manifest = written.manifest
+    files, notes = _data(manifest, data)
+    trading = Trading.model_validate(manifest["config"]["trading"])
+    process = Process.model_validate(manifest["config"]["process"])
+    venues = list(dict.fromkeys(entry["venue"] for entry in manifest["data"]))
+    given = venues[0] if len(venues) == 1 else None  # as --venue was, had it been needed
+    opened = open_sources(files, given, trading, process, manifest["intervals"], manifest["instrument"])
+    here = [instrument for instrument in opened.instruments if instrument.venue in venues]
+    interrupted = manifest["ended"] is not None and manifest["reason"] != END_OF_DATA
+    return Again(written, trading, here, venues, opened.sources, manifest["inputs"] if interrupted else None, notes)
+
+
+def _data(manifest: Mapping[str, Any], given: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files to read, each held to the hash in the manifest; a changed one is noted as refused."""
+    entries = manifest["data"]
+    if given and len(given) != len(entries):
+        raise Usage(f"the session read {len(entries)} files, --data names {len(given)}; name them in the same order")
+    files = list(given) or [Path(entry["path"]) for entry in entries]
+    notes = []
+    for file, entry in zip(files, entries, strict=True):
+        if not file.is_file():
+            raise Usage(f"{file} is not there; if it moved, say where with --data FILE")
+        if (now := session.file_hash(file)) != entry["sha256"]:
+            notes.append(f"refused: {file} is not the file the session read (sha256 {now}, was {entry['sha256']})")
+    build_now = session.build()["sha256"]
+    if manifest["build"]["sha256"] != build_now:
+        notes.append(
+            f"this build ({build_now[:12]}) is not the one that wrote the session ({manifest['build']['sha256'][:12]})"
+        )
+    return files, notes

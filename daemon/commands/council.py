@@ -1,0 +1,62 @@
+"""``argus council``: how good the voters have been."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+if TYPE_CHECKING:
+    from daemon.session import Session
+
+
+def council(
+    session: Annotated[Path, typer.Argument(metavar="SESSION", help="The session's directory.")],
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Where the recording is now, if it moved; once per file.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")] = False,
+) -> None:
+    """Print the council's calibration: hit rate, Brier score, correlation and contribution of each voter, by regime."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from daemon import calibration
+    from daemon.errors import Usage
+    from daemon.session import Session
+
+    written = Session.open(session)
+    mode = written.manifest["config"]["trading"].get("council", {}).get("mode", "solo")
+    if mode != "council":
+        raise Usage(f"{session} ran in mode {mode}: nobody voted; replay it with --set council.mode=council")
+    found = calibration.read(written) or made_again(written, data or ())
+    out = Console(soft_wrap=True, highlight=False)
+    for name, part in calibration.parts(found):
+        shown = Table(title=calibration.heading(name, part), title_justify="left", box=None)
+        for column in calibration.COLUMNS:
+            shown.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left")
+        for row in calibration.rows(found, part):
+            shown.add_row(*row)
+        out.print(shown, markup=False)
+    if json:
+        sys.stdout.write(orjson.dumps(found).decode() + "\n")
+
+
+def made_again(written: Session, data: Sequence[Path]) -> dict[str, Any]:
+    """The table of a session that left none, from its inputs."""
+    from bus.journal import Chain
+    from daemon import calibration
+    from daemon.again import reopen
+    from daemon.cli import progress
+    from daemon.replay import play, run_async
+
+    again, chain = reopen(written, data), Chain()
+    core = again.core(chain, lambda _where, _error: None)
+    with progress("making the table again") as watch:
+        run_async(play(core, again.sources, chain.seal, watch=watch, limit=again.limit))
+    assert core.council is not None, "the session's config says so"
+    return calibration.document(core.council)
