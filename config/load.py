@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from config.schema import Config, InstrumentTerms, Venue
+from config.schema import Config, InstrumentTerms, Regime, Venue
 
 PREFIX = "ARGUS__"
 DELIMITER = "__"
@@ -43,6 +43,7 @@ def load(path: Path | None, overrides: Sequence[str], environ: Mapping[str, str]
         # The models a venue starts from, so that `venue.entry.low_ms = 20` says of which model.
         _Layer("the defaults", {"trading": {"venue": Venue().model_dump()}}),
         *([_file(path)] if path is not None else []),
+        *_documented(environ),
         *_environment(environ),
         *(_override(text) for text in overrides),
     ]
@@ -101,6 +102,16 @@ def _environment(environ: Mapping[str, str]) -> list[_Layer]:
         case {"trading": {"cash": dict(cash)}}:
             values["trading"]["cash"] = {asset.upper(): amount for asset, amount in cash.items()}
     return [_Layer("environment", values)]
+
+
+def _documented(environ: Mapping[str, str]) -> list[_Layer]:
+    """Variables that older documents name for a setting of ours."""
+    regime = {f"REGIME_{field.upper()}": field for field in Regime.model_fields}
+    return [
+        _Layer(f"environment, {name}", {"trading": {"regime": {field: _value(environ[name])}}})
+        for name, field in regime.items()
+        if name in environ
+    ]
 
 
 def _path_of_variable(name: str) -> list[str]:

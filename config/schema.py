@@ -195,6 +195,38 @@ class Bars(Part):
         return intervals
 
 
+class Regime(Part):
+    """By what numbers the market is told to be trending, wild or dead; REGIME_* in the environment set them too."""
+
+    ema_fast: Annotated[int, NUMBER, Field(ge=2, le=10_000)] = Field(default=20, description="length in bars")
+    ema_slow: Annotated[int, NUMBER, Field(ge=3, le=10_000)] = Field(default=50, description="length in bars")
+    atr_len: Annotated[int, NUMBER, Field(ge=2, le=10_000)] = Field(default=14, description="length in bars")
+    trend_thresh: Annotated[float, NUMBER, Field(gt=0)] = Field(
+        default=0.25, description="a trend's distance between the averages, in average true ranges"
+    )
+    vol_lo: Annotated[float, NUMBER, Field(ge=0, lt=1)] = Field(
+        default=0.003, description="average true range of a dead market, as a fraction of the price"
+    )
+    vol_hi: Annotated[float, NUMBER, Field(gt=0, lt=1)] = Field(
+        default=0.025, description="average true range of a wild market, as a fraction of the price"
+    )
+    panic_hi: Annotated[float, NUMBER, Field(gt=0, lt=1)] = Field(
+        default=0.04, description="average true range of a panic, as a fraction of the price"
+    )
+    panic_vol: Annotated[float, NUMBER, Field(gt=0)] = Field(
+        default=2.0, description="volume of a panic, in multiples of its mean over 20 bars"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Regime:
+        if self.ema_fast >= self.ema_slow:
+            raise ValueError(f"ema_fast {self.ema_fast} must be below ema_slow {self.ema_slow}")
+        if not self.vol_lo < self.vol_hi <= self.panic_hi:
+            low, high, panic = self.vol_lo, self.vol_hi, self.panic_hi
+            raise ValueError(f"vol_lo {low:g} must be below vol_hi {high:g}, and that not above panic_hi {panic:g}")
+        return self
+
+
 class StrategyEntry(Part):
     """One strategy. ``name`` keys its intent ids and random draws; without one it is what ``use`` ends with."""
 
@@ -338,6 +370,7 @@ class Trading(Part):
     limits: Limits = Limits()
     venue: Venue = Venue()
     bars: Bars = Bars()
+    regime: Regime = Regime()
     strategies: list[StrategyEntry] = []
     council: Council = Council()
     journal: Journal = Journal()

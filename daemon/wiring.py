@@ -36,6 +36,7 @@ from strategies import load
 from strategies.council import NAME, Council, logged
 from strategies.history import History
 from strategies.port import Strategy, View
+from strategies.regime import RegimeEngine, Thresholds
 from strategies.runner import Runner
 
 OnError = Callable[[str, Exception], None]
@@ -150,24 +151,30 @@ def build(
         bars.attach(bus)
 
     seats = load_all(trading) if strategies is None else list(strategies)
-    history = History(max((s.history for _, s, _ in seats), default=0))
+    thresholds = Thresholds(**trading.regime.model_dump())
+    regimes = None
+    if trading.council.mode == "council" or any(s.needs_regime for _, s, _ in seats):
+        regimes = RegimeEngine(bus, thresholds)
+        regimes.attach(bus)
+    history = History(max((s.history for _, s, _ in seats), default=0), thresholds)
     history.attach(bus)
     holds = trading.journal.holds
     runner = Runner(bus, clock, builds_bars=bars is not None, on_hold=chain.hold if holds else None)
 
     def view(id: str) -> View:
-        return View(id, clock, market, ledger, exposure, equity, history, runner.call_at)
+        return View(id, clock, market, ledger, exposure, equity, history, runner.call_at, regimes)
 
     voters = [runner.add(id, strategy, wanted, view(id)) for id, strategy, wanted in seats]
     council = None
     if trading.council.mode == "council":
+        assert regimes is not None, "a council weighs its voters by the regime"
         council = Council(
             bus,
             clock,
             view(NAME),
             council_rules(trading),
             voters,
-            lambda _: "",
+            regimes.label,
             lambda instrument: traded.trips if (traded := ledger.positions.get(instrument)) is not None else None,
             chain.hold if holds else None,
         )

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bus.bus import Bus
 from bus.events import Bar
+from strategies.regime import FRAME_KEY, Thresholds
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class History:
-    """Keeps the last ``depth`` closed bars of everything, in the order they closed; nothing at all when 0."""
+    """Keeps the last ``depth`` closed bars of everything, in the order they closed; nothing at all when 0.
 
-    def __init__(self, depth: int) -> None:
+    Its frames name ``thresholds``, so that ``classify_regime`` judges them as the session does and asks no environment.
+    """
+
+    def __init__(self, depth: int, thresholds: Thresholds | None = None) -> None:
         self._depth = depth
+        self._thresholds = msgspec.structs.asdict(thresholds or Thresholds())
         self._bars: dict[tuple[str, int], deque[Bar]] = {}
 
     def attach(self, bus: Bus) -> None:
@@ -36,7 +43,9 @@ class History:
         return list(self._bars.get((instrument, interval_ns), ()))
 
     def frame(self, instrument: str, interval_ns: int) -> pd.DataFrame:
-        return to_frame(self.bars(instrument, interval_ns))
+        frame = to_frame(self.bars(instrument, interval_ns))
+        frame.attrs[FRAME_KEY] = self._thresholds
+        return frame
 
 
 def to_frame(bars: list[Bar]) -> pd.DataFrame:

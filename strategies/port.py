@@ -24,6 +24,7 @@ from bus.events import (
     MarkPrice,
     OrderFilled,
     Quote,
+    RegimeState,
     ReplaceIntent,
     Trade,
 )
@@ -33,6 +34,7 @@ from portfolio.equity import Equity
 from portfolio.exposure import Exposure, OpenOrder
 from portfolio.ledger import Ledger
 from strategies.history import History
+from strategies.regime import RegimeEngine
 
 Wish = Intent | CancelIntent | ReplaceIntent
 Wishes = Iterable[Wish] | Wish | None
@@ -56,6 +58,7 @@ class View:
         "_history",
         "_ledger",
         "_market",
+        "_regimes",
         "last_intent_id",
         "strategy",
     )
@@ -70,6 +73,7 @@ class View:
         equity: Equity,
         history: History,
         call_at: Callable[[str, int, str], None],
+        regimes: RegimeEngine | None = None,
     ) -> None:
         self.strategy = strategy
         self.last_intent_id = ""
@@ -80,6 +84,7 @@ class View:
         self._equity = equity
         self._history = history
         self._call_at = call_at
+        self._regimes = regimes
 
     @property
     def now_ns(self) -> int:
@@ -127,6 +132,14 @@ class View:
         """The same bars as a pandas DataFrame indexed by bar open (UTC): open, high, low, close, volume."""
         return self._history.frame(instrument, interval_ns)
 
+    def regime(self, instrument: str, interval_ns: int) -> RegimeState:
+        """What the market is like as of the last closed bar, the same for all strategies; its label is None while there
+        is too little history. Raises LookupError for a strategy that did not say ``needs_regime``.
+        """
+        if self._regimes is None:
+            raise LookupError(f"nobody tells regimes here: set needs_regime = True on {self.strategy}")
+        return self._regimes.state(instrument, interval_ns)
+
     def call_at(self, when_ns: int, name: str) -> None:
         """Have ``on_timer(name, view)`` called when the clock reaches ``when_ns``."""
         self._call_at(self.strategy, when_ns, name)
@@ -137,11 +150,12 @@ class Strategy:
 
     ``history`` is how many closed bars per instrument and interval are kept for ``view.bars``; 0 keeps none. A strategy
     that reads the same price series from trades or from bars says ``bars_replace_trades``: where bars are built from
-    the trades it then hears the bars only.
+    the trades it then hears the bars only. One that asks ``view.regime`` says ``needs_regime``.
     """
 
     history: int = 0
     bars_replace_trades: bool = False
+    needs_regime: bool = False
 
     def on_start(self, view: View) -> Wishes: ...
 

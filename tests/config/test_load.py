@@ -376,3 +376,21 @@ def outcome(overrides: list[str], environ: dict[str, str]) -> str:
         return str(error)
     assert Trading(**canonical(trading)) == trading
     return ""
+
+
+def test_the_documented_names_of_the_regime_are_heard_and_ours_go_before_them(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[trading.regime]\nema_fast = 5\nvol_lo = 0.001\n")
+    environ = {"REGIME_EMA_FAST": "9", "REGIME_VOL_HI": "0.03", "ARGUS__TRADING__REGIME__VOL_HI": "0.031"}
+
+    regime = load(file, [], environ).trading.regime
+
+    assert (regime.ema_fast, regime.vol_lo, regime.vol_hi) == (9, 0.001, 0.031)
+
+
+def test_a_bad_one_is_named_as_it_was_written():
+    said = outcome([], {"REGIME_EMA_FAST": "fast"})
+
+    assert said.startswith("environment, REGIME_EMA_FAST: trading.regime.ema_fast = 'fast': must be")
+    assert "must be below ema_slow 10" in outcome([], {"REGIME_EMA_SLOW": "10"})
+    assert "vol_lo 0.5 must be below vol_hi 0.025" in outcome(["regime.vol_lo=0.5"], {})

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.clock import SECOND
+from bus.clock import MINUTE, SECOND
 from bus.events import (
+    Bar,
     CancelRequested,
     Decision,
     Intent,
@@ -108,6 +109,32 @@ def buys_once() -> Does:
     return Does(lambda _trade, _view: left.pop() if left else None)
 
 
+class Asks(Strategy):
+    """Writes down the regime at every bar."""
+
+    needs_regime = True
+
+    def __init__(self) -> None:
+        self.told: list[str | None] = []
+
+    def on_bar(self, bar: Bar, view: View) -> Wishes:
+        self.told.append(view.regime(bar.instrument, bar.interval_ns).label)
+        return None
+
+
+class Idle(Strategy):
+    """Hears bars and asks nothing."""
+
+    def on_bar(self, bar: Bar, view: View) -> Wishes:
+        return None
+
+
+def minute(n: int, close: float) -> Bar:
+    start = T0 + n * MINUTE
+    end = start + MINUTE
+    return Bar(NAME, MINUTE, start, end, close, close + 1, close - 1, close, 1.0, 1, True, False, end)
+
+
 # --- who hears first -------------------------------------------------------------------------------------------
 
 
@@ -127,6 +154,17 @@ def test_a_strategy_sees_the_market_its_event_made() -> None:
     session.hear(trade(100.0, 1), trade(101.0, 2))
 
     assert seen == [(100.0, T0 + SECOND), (101.0, T0 + 2 * SECOND)]
+
+
+def test_who_asks_is_told_the_regime_by_the_configured_numbers_and_nobody_else_pays() -> None:
+    asks = Asks()
+    session = Session(("s", asks), regime={"ema_fast": 2, "ema_slow": 4, "atr_len": 2})
+
+    session.hear(*(minute(n, 100.0 + n) for n in range(30)))
+
+    assert asks.told == [None] * 19 + ["TREND_UP"] * 11
+    idle, asked = (sum(s.active for s in Session(("s", w)).core.bus._subscriptions[Bar]) for w in (Idle(), Asks()))
+    assert asked == idle + 1, "regimes are told where somebody asks"
 
 
 def test_a_strategy_sees_the_position_its_fill_made() -> None:

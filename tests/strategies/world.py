@@ -25,6 +25,7 @@ from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 from strategies.history import History
 from strategies.port import Strategy, View, Wishes
+from strategies.regime import RegimeEngine
 from strategies.runner import Runner
 
 BTC = Instrument("v:BTC/USDT", "BTCUSDT", "BTC", "USDT", "USDT")
@@ -115,9 +116,23 @@ class World:
             self.bus.subscribe(request, self.decided.append)
         self.bus.subscribe(StrategyQuarantined, self.quarantined.append)
 
-    def seat(self, strategy: Strategy, id: str = "s", instruments: Iterable[str] | None = None) -> View:
+    def seat(
+        self,
+        strategy: Strategy,
+        id: str = "s",
+        instruments: Iterable[str] | None = None,
+        regimes: RegimeEngine | None = None,
+    ) -> View:
         view = View(
-            id, self.clock, self.market, self.ledger, self.exposure, self.equity, self.history, self.runner.call_at
+            id,
+            self.clock,
+            self.market,
+            self.ledger,
+            self.exposure,
+            self.equity,
+            self.history,
+            self.runner.call_at,
+            regimes,
         )
         self.runner.add(id, strategy, instruments, view)
         return view
