@@ -123,6 +123,7 @@ class Candles:
         self._minutes: dict[int, Candle] = {}
         self._seconds: dict[int, Candle] = {}
         self.last_price = 0
+        self.remembers = False  # whether it was told of a past
 
     def trade(self, ms: int, id: int, price: int, size: int, buys: bool) -> None:
         for kept, length, most in (
@@ -140,6 +141,7 @@ class Candles:
 
     def before(self, candles: Iterator[Candle]) -> None:
         """Put a past of minutes before what has been heard."""
+        self.remembers = True
         self._minutes = {**{candle.start_ms: candle for candle in candles}, **self._minutes}
 
     def at(self, start_ms: int, interval_ms: int) -> Candle:

@@ -16,10 +16,12 @@ from rich.console import Console
 from daemon.errors import Usage
 from sandbox.binance import Binance
 from sandbox.clock import Clock, RunningClock
+from sandbox.coinbase import Coinbase
 from sandbox.dialect import Dialect
 from sandbox.faults import Faults
 from sandbox.playback import BinanceTape, Reel, load
-from sandbox.seeded import SeededTape
+from sandbox.playback_products import CoinbaseTape
+from sandbox.seeded import SeededProducts, SeededTape
 from sandbox.server import Sandbox, Speakers
 from sandbox.venue import Tape
 
@@ -36,6 +38,7 @@ def seeded(seed: int = SEED, activity: float = 1.0, flood: int = 0, symbols: Seq
         return [
             Binance(tape("binance"), clock, faults, futures=False),
             Binance(tape("binanceusdm"), clock, faults, futures=True),
+            Coinbase(SeededProducts(seed, symbols, activity, flood), clock, faults),
         ]
 
     return speakers
@@ -45,17 +48,19 @@ def recorded(reels: Sequence[Reel]) -> Speakers:
     """The venues that the recordings are of."""
     of: dict[str, list[Reel]] = {}
     for reel in reels:
-        if reel.venue not in ("binance", "binanceusdm"):
+        if reel.venue not in ("binance", "binanceusdm", "coinbase"):
             raise Usage(
                 f"{reel.path} was heard at {reel.venue or 'nobody knows where'}; the sandbox does not speak that"
             )
         of.setdefault(reel.venue, []).append(reel)
 
     def speakers(clock: Clock, faults: Faults) -> Sequence[Dialect]:
-        return [
-            Binance(BinanceTape(venue, several), clock, faults, futures=venue == "binanceusdm")
-            for venue, several in of.items()
-        ]
+        def venue(name: str, reels: list[Reel]) -> Dialect:
+            if name == "coinbase":
+                return Coinbase(CoinbaseTape(reels), clock, faults)
+            return Binance(BinanceTape(name, reels), clock, faults, futures=name == "binanceusdm")
+
+        return [venue(name, reels) for name, reels in of.items()]
 
     return speakers
 

@@ -213,6 +213,15 @@ class Faults:
             else:
                 connection.send(frame(each))
 
+    def silences(self, connection: Connection, stream: str, ns: int) -> bool:
+        """Whether a frozen stream says nothing: for venues that number what they say."""
+        self.tick(ns)
+        for active in self._active:
+            if active.fault.kind == "freeze" and active.of_stream(connection, stream):
+                self._hit(active, connection, stream, b"", ns)
+                return True
+        return False
+
     def _hit(self, active: Active, connection: Connection, stream: str, payload: bytes, ns: int) -> list[bytes]:
         fault = active.fault
         if fault.kind == "drop" and active.random.random() >= fault.share:

@@ -125,6 +125,10 @@ class MarketModel:
                 yield ns, raw
             out.clear()
 
+    def last_print(self) -> tuple[int, str, str]:
+        """Id, price and size of a print from before the beginning."""
+        return self._trade_id, self._price(self.listing.ticks), _text(self.listing.lots, self.listing.lot_digits)
+
     def snapshot(self, limit: int | None = None) -> str:
         """The book, or its best ``limit`` levels a side, as the venue's REST answer gives it."""
         bids, asks = (self._levels(half, half.keys[:limit]) for half in (self._bids, self._asks))

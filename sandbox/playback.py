@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from heapq import merge, nlargest, nsmallest
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,7 @@ class Reel:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        head = next(iter(Recording(path).batches()))[:100]
-        self.venue = venue_of(head) or ""
+        self.venue = venue_of(islice(self.inputs(), 100)) or ""
         self.first_ns, self.last_ns = NEVER, 0
         self.base_ns = NEVER  # what is played at the beginning: the first frame of the earliest reel of the same hour
         for item in self.inputs():

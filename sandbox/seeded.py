@@ -6,13 +6,18 @@ import random
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
+from typing import Any
+
+import orjson
 
 from bus.clock import NEVER
 from sandbox.candles import MINUTE_MS, UNIT, Candle, floor
 from sandbox.listing import Terms, terms_of
-from sandbox.model import LISTINGS, MS, FuturesModel, MarketModel
+from sandbox.model import LEVELS_MAX, LISTINGS, MS, FuturesModel, MarketModel
+from sandbox.products import Event, rfc3339
 from sandbox.venue import Told
 
+BATCH_NS = 250 * MS  # how long Coinbase gathers trades
 PAST_MINUTES = 30 * 1_440
 _STEP = 0.0006  # of the price, the size of an invented minute's way
 
@@ -57,6 +62,10 @@ class SeededTape:
     def listed(self, symbol: str) -> None:
         return None
 
+    def last_print(self, symbol: str) -> tuple[int, str, str]:
+        """Of before the beginning."""
+        return self._models[symbol].last_print()
+
     def past(self, symbol: str) -> Iterator[Candle]:
         """A month of minutes that ends at the price the market began with."""
         listing = self._make.listings[symbol]
@@ -81,3 +90,81 @@ class SeededTape:
             kind = raw[11:at].partition("@")[2].partition("@")[0]
             if not kind.startswith("kline"):  # the venue makes its own
                 yield Told(ns, symbol, kind, raw[at + 9 : -1])
+
+
+class SeededProducts:
+    """The same kind of market in Coinbase's events: trades every quarter of a second, newest first, then a ticker."""
+
+    def __init__(self, seed: int, symbols: Sequence[str], activity: float = 1.0, flood: int = 0) -> None:
+        self._tape = SeededTape("coinbase", seed, symbols, activity, flood)
+        self._names = {symbol: symbol.replace("USDT", "-USD") for symbol in symbols}
+        self._symbols = {name: symbol for symbol, name in self._names.items()}
+        self.products: Sequence[str] = list(self._symbols)
+        self._trades: dict[str, list[dict[str, Any]]] = {}
+        self._batch_due = NEVER
+
+    def begin(self, now_ns: int, *, listening: bool) -> None:
+        self._tape.begin(now_ns, listening=listening)
+        if self._batch_due == NEVER:
+            self._batch_due = now_ns - now_ns % BATCH_NS + BATCH_NS
+
+    def due(self) -> int:
+        return min(self._tape.due(), self._batch_due)
+
+    def told(self, until_ns: int) -> Iterator[Event]:
+        while self._batch_due <= until_ns:
+            yield from self._happen(self._batch_due - 1)
+            for name, trades in self._trades.items():
+                yield Event(self._batch_due, name, "market_trades", {"type": "update", "trades": trades[::-1]})
+                yield Event(self._batch_due, name, "ticker", {"type": "update", "tickers": []})
+            self._trades.clear()
+            self._batch_due += BATCH_NS
+        yield from self._happen(until_ns)
+
+    def opening(self, product: str) -> Iterator[Event]:
+        ns = self._batch_due - BATCH_NS
+        book = orjson.loads(self._tape.book(self._symbols[product], LEVELS_MAX))
+        yield Event(ns, product, "level2", _levels("snapshot", product, ns, book["bids"], book["asks"]))
+        before = _trade(product, *self._tape.last_print(self._symbols[product]), ns, maker=True)
+        yield Event(ns, product, "market_trades", {"type": "snapshot", "trades": [before]})
+
+    def terms(self, product: str) -> Terms:
+        return terms_of("coinbase", product, *LISTINGS[self._symbols[product]].steps())
+
+    def listed(self, product: str) -> None:
+        return None
+
+    def past(self, product: str) -> Iterator[Candle]:
+        return self._tape.past(self._symbols[product])
+
+    def _happen(self, until_ns: int) -> Iterator[Event]:
+        for told in self._tape.told(until_ns):
+            name = self._names[told.symbol]
+            if told.kind == "depth":
+                diff = orjson.loads(told.data)
+                yield Event(told.ns, name, "level2", _levels("update", name, told.ns, diff["b"], diff["a"]))
+            elif told.kind == "trade":
+                trade = orjson.loads(told.data)
+                told_so = _trade(name, trade["t"], trade["p"], trade["q"], told.ns, maker=trade["m"])
+                self._trades.setdefault(name, []).append(told_so)
+
+
+def _trade(product: str, id: int, price: str, size: str, ns: int, *, maker: bool) -> dict[str, Any]:
+    return {
+        "product_id": product,
+        "trade_id": str(id),
+        "price": price,
+        "size": size,
+        "time": rfc3339(ns),
+        "side": "BUY" if maker else "SELL",  # the maker's
+    }
+
+
+def _levels(type: str, product: str, ns: int, bids: list[list[str]], asks: list[list[str]]) -> dict[str, Any]:
+    time = rfc3339(ns)
+    updates = [
+        {"side": side, "event_time": time, "price_level": price, "new_quantity": size}
+        for side, levels in (("bid", bids), ("offer", asks))
+        for price, size in levels
+    ]
+    return {"type": type, "product_id": product, "updates": updates}

@@ -94,7 +94,6 @@ class Market:
         self._wanted = wanted
         self._tick_due = now_ns - now_ns % SECOND + TICK_OFFSET
         self._closed: dict[str, int] = {}  # kline stream to the start of the last candle told of
-        self._remembered: set[str] = set()
 
     def begin(self, now_ns: int, *, listening: bool) -> None:
         self.tape.begin(now_ns, listening=listening)
@@ -112,11 +111,10 @@ class Market:
 
     def candles(self, name: str) -> Candles:
         """The symbol's candles, with the past that its tape remembers."""
-        symbol = self.symbols[name]
-        if name not in self._remembered:
-            self._remembered.add(name)
-            symbol.candles.before(self.tape.past(name))
-        return symbol.candles
+        candles = self.symbols[name].candles
+        if not candles.remembers:
+            candles.before(self.tape.past(name))
+        return candles
 
     # --- what happens ---
 
