@@ -12,12 +12,13 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
-from config.schema import Process, Trading
+from config.schema import Process, Rehearsal, Trading
 
 
 class _Settings(BaseSettings):
     trading: Trading = Trading()
     process: Process = Process()
+    test: Rehearsal = Rehearsal()
 
 
 class _Variables(EnvSettingsSource):

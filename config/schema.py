@@ -421,9 +421,21 @@ class Process(Part):
     tables: list[TableFile] = []
 
 
+class Rehearsal(Part):
+    """A clock shared with a sandbox exchange: since_ns + rate times what has passed on the wall since then."""
+
+    rate: Annotated[float, NUMBER, Field(gt=0, le=100_000)] = Field(
+        default=1.0, description="how much faster than the wall time runs; for paper trading on a sandbox exchange only"
+    )
+    since_ns: Annotated[int, NUMBER, Field(ge=0, lt=2**63)] = Field(
+        default=0, description="when the clock left the wall, in ns, as the sandbox says it; 0 is the process's start"
+    )
+
+
 class Config(Part):
     trading: Trading = Trading()
     process: Process = Process()
+    test: Rehearsal = Rehearsal()
 
 
 # --- the canonical form ----------------------------------------------------------------------------------------

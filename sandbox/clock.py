@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Protocol
+from fractions import Fraction
+from typing import Any, Protocol
 
 from bus.clock import SECOND
 
@@ -24,6 +25,9 @@ class Clock(Protocol):
 
     def pause(self) -> None: ...
     def resume(self) -> None: ...
+    def shared(self) -> dict[str, Any]:
+        """What ``[test]`` of the daemon's configuration must say for the same time."""
+        ...
 
 
 class RunningClock:
@@ -54,6 +58,13 @@ class RunningClock:
             self._since = time.monotonic_ns()
             self.paused = False
 
+    def shared(self) -> dict[str, Any]:
+        """Another one after each pause. At rate 1 what a pause took cannot be said: there clocks differ by it."""
+        if self.rate == 1:
+            return {"rate": self.rate, "since_ns": 0}
+        rate = Fraction(self.rate)
+        return {"rate": self.rate, "since_ns": int((time.time_ns() * rate - self.read()) / (rate - 1))}
+
 
 class TurnedClock:
     """A clock that a test turns by hand."""
@@ -79,3 +90,7 @@ class TurnedClock:
 
     def resume(self) -> None:
         self.paused = False
+
+    def shared(self) -> dict[str, Any]:
+        """Nobody shares it."""
+        return {"rate": self.rate, "since_ns": 0}

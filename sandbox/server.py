@@ -81,6 +81,7 @@ class Sandbox:
             "rest": rest,
             "faults": f"http://{HOST}:{self.fault_port}/faults",
             "pid": os.getpid(),
+            "clock": self.clock.shared(),
             "venues": {name: {"ws": sockets[name], "rest": rest} for name in self.venues},
         }
 
@@ -209,7 +210,7 @@ class Sandbox:
         return {
             **self.faults.report(),
             "clock_ns": now,
-            "rate": self.clock.rate,
+            "clock": self.clock.shared(),
             "paused": self.clock.paused,
             "venues": venues,
             "connects": sum(venue.connects for venue in self.venues.values()),

@@ -281,5 +281,5 @@ async def test_the_command_serves_in_a_process_of_its_own():
         async with aiohttp.ClientSession() as session, session.get(address["faults"]) as answer:
             report = await answer.json()
 
-    assert (report["rate"], report["fired"]) == (20.0, {})
+    assert (report["clock"]["rate"], report["fired"]) == (20.0, {})
     assert abs(report["clock_ns"] - START_NS) > SECOND  # it is now there, not then
