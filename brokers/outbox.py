@@ -7,6 +7,7 @@ number the state directory counts up at every start, 0 in a replay, so that ids 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 PREFIX = "ag"
@@ -19,6 +20,7 @@ class Outbox:
         self._epoch = epoch
         self._stems: dict[str, str] = {}
         self._counts: dict[str, int] = {}
+        self._earlier: frozenset[str] = frozenset()
 
     def next_id(self, strategy: str) -> str:
         stem = self._stems.get(strategy)
@@ -28,8 +30,18 @@ class Outbox:
         number = self._counts[strategy] = self._counts.get(strategy, 0) + 1
         return f"{stem}{number}"
 
+    def state(self) -> dict[str, int]:
+        return dict(self._counts)
+
+    def restore(self, counts: Mapping[str, int], earlier: Iterable[str]) -> None:
+        """Count on from ``counts``; ``earlier`` are ids of the sessions before that something may still be said of."""
+        self._counts = dict(counts)
+        self._earlier = frozenset(earlier)
+
     def issued(self, client_id: str) -> bool:
         """Whether the id is one of ours."""
+        if client_id in self._earlier:
+            return True
         stem, dash, number = client_id.rpartition("-")
         strategy = next((name for name, ours in self._stems.items() if ours == stem + dash), None)
         return strategy is not None and number.isdecimal() and 0 < int(number) <= self._counts[strategy]

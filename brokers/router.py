@@ -7,7 +7,7 @@ trading halts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from brokers.order_state import CANCELLING, DONE, SUBMITTED, UNKNOWN, ImpossibleMove, Move, advance
 from brokers.outbox import Outbox
@@ -29,6 +29,7 @@ from bus.events import (
     ReplaceApproved,
     ReplaceRejected,
 )
+from bus.state import SentState
 
 Report = (
     OrderAccepted
@@ -63,11 +64,12 @@ _ANSWERS = frozenset({OrderCancelled, CancelRejected, OrderReplaced, ReplaceReje
 class Sent:
     """An order at a venue, as we know it. ``asked`` counts cancels and replaces that have no answer yet."""
 
-    __slots__ = ("asked", "broker", "client_id", "intent_id", "state")
+    __slots__ = ("asked", "broker", "client_id", "instrument", "intent_id", "state")
 
-    def __init__(self, client_id: str, intent_id: str, broker: Broker) -> None:
+    def __init__(self, client_id: str, intent_id: str, instrument: str, broker: Broker) -> None:
         self.client_id = client_id
         self.intent_id = intent_id
+        self.instrument = instrument
         self.broker = broker
         self.state = SUBMITTED
         self.asked = 0
@@ -93,11 +95,21 @@ class Router:
         for event_type in _MOVES:
             bus.subscribe(event_type, self.on_report)
 
+    def state(self) -> list[SentState]:
+        return [SentState(s.client_id, s.intent_id, s.instrument, s.state, s.asked) for s in self._sent.values()]
+
+    def restore(self, states: Sequence[SentState]) -> None:
+        for state in states:
+            sent = Sent(state.client_id, state.intent_id, state.instrument, self._broker(state.instrument))
+            sent.state, sent.asked = state.state, state.asked
+            self._sent[sent.client_id] = sent
+            self._by_intent.setdefault(sent.intent_id, sent)
+
     def on_approved(self, event: OrderApproved) -> None:
         order = event.order
-        broker = self._brokers[order.instrument.partition(":")[0]]
+        broker = self._broker(order.instrument)
         client_id = self._outbox.next_id(order.strategy)
-        sent = Sent(client_id, order.intent_id, broker)
+        sent = Sent(client_id, order.intent_id, order.instrument, broker)
         self._sent[client_id] = sent
         self._by_intent[order.intent_id] = sent
         self.orders += 1
@@ -137,6 +149,9 @@ class Router:
             sent.asked -= 1
         if sent.state in DONE:
             self._forget(sent)
+
+    def _broker(self, instrument: str) -> Broker:
+        return self._brokers[instrument.partition(":")[0]]
 
     def _known(self, client_id: str) -> Sent:
         try:

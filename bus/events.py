@@ -13,6 +13,16 @@ from typing import Any
 
 import msgspec
 
+from bus.state import (
+    EquityState,
+    FormingState,
+    GateState,
+    LedgerState,
+    OpenOrderState,
+    SeatState,
+    SentState,
+    VenueState,
+)
 from bus.values import (
     Action,
     Ballot,
@@ -193,6 +203,39 @@ class SessionClosed(Record, frozen=True):
     asset: str
     cash: dict[str, Decimal]
     marks: dict[str, Decimal]
+
+
+class StateRestored(Record, frozen=True):
+    """The second record of a session that continues another: the state ``parent`` had at its record ``parent_seq``,
+    whose hash is ``parent_head``. ``at_ns`` is how far its clock had come; ``counters`` number client ids by strategy;
+    ``instruments`` are the terms of what is held or ordered; ``more`` is what further parts keep, by name.
+    """
+
+    parent: str
+    parent_seq: int
+    parent_head: str
+    at_ns: int
+    instruments: list[Instrument]
+    ledger: LedgerState
+    orders: list[OpenOrderState]
+    sent: list[SentState]
+    counters: dict[str, int]
+    issued: list[str]
+    venue: VenueState
+    seats: list[SeatState]
+    gate: GateState
+    equity: EquityState
+    forming: list[FormingState]
+    bars: list[Bar]
+    more: dict[str, Any]
+
+
+class CommandGiven(Record, frozen=True):
+    """Somebody's word from outside the core: ``who`` is the operator's name, a signal, the kill file, the daemon."""
+
+    name: str
+    who: str
+    payload: dict[str, Any]
 
 
 class InstrumentListed(Record, frozen=True):
@@ -534,6 +577,8 @@ RECORDS: dict[str, type[Record]] = {
     for cls in (
         SessionOpened,
         SessionClosed,
+        StateRestored,
+        CommandGiven,
         InstrumentListed,
         FeedOpened,
         FeedLost,

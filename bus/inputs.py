@@ -6,7 +6,7 @@ recording's ``meta`` lines, which carry no time of their own.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,3 +41,11 @@ class Input(msgspec.Struct, gc=False, omit_defaults=True):
     url: str | None = None
     enc: str | None = None
     note: str | None = None
+
+
+class Command(msgspec.Struct, frozen=True):
+    """What the ``raw`` of a command says, as JSON: the whole of it travels with it, never a path to read later."""
+
+    name: str
+    who: str
+    payload: dict[str, Any] = {}

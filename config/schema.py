@@ -168,6 +168,9 @@ class Limits(Part):
     stale_data_threshold_s: Seconds = Field(
         default=30.0, description="oldest market data an order may rest on, in seconds"
     )
+    missed_after_s: Seconds = Field(
+        default=10.0, description="live: a signal that answers an event older than this is missed, not acted on"
+    )
     price_collar_bps: WholeBasisPoints = Field(
         default=500, description="how far from the market a limit price may be, in basis points"
     )
@@ -415,8 +418,29 @@ class TableFile(Part):
         return self
 
 
+class Recording(Part):
+    """What a live session keeps of what it heard."""
+
+    piece_mb: Count = Field(default=256, description="most text in one piece, in MiB; a new hour begins a new one too")
+    keep_days: Annotated[float, NUMBER, Field(gt=0, le=36_500)] = Field(
+        default=30.0, description="recordings of finished sessions are deleted after so many days; journals stay"
+    )
+    budget_gb: Annotated[float, NUMBER, Field(gt=0, le=1e6)] = Field(
+        default=50.0, description="most that recordings of finished sessions take, in GiB; the oldest go first"
+    )
+    spare_mb: Count = Field(default=256, description="with less free than this, in MiB, nothing more is recorded")
+
+
 class Process(Part):
     out_dir: Path = Field(default=Path("var/sessions"), description="folder that session directories are made in")
+    state_dir: Path = Field(
+        default=Path("var/state"), description="what outlives a session: the lock, the count of starts, the latest one"
+    )
+    kill_file: Path = Field(
+        default=Path("var/KILL"), description="while this file is there nothing trades; made while running, it halts"
+    )
+    stop_within_s: Seconds = Field(default=10.0, description="how long a stop waits for open orders to be gone")
+    recording: Recording = Recording()
     logging: Logging = Logging()
     tables: list[TableFile] = []
 

@@ -63,9 +63,12 @@ def _data(manifest: Mapping[str, Any], given: Sequence[Path]) -> tuple[list[Path
             raise Usage(f"{file} is not there; if it moved, say where with --data FILE")
         if (now := session.file_hash(file)) != entry["sha256"]:
             notes.append(f"refused: {file} is not the file the session read (sha256 {now}, was {entry['sha256']})")
+    return files, notes + of_build(manifest)
+
+
+def of_build(manifest: Mapping[str, Any]) -> list[str]:
+    """A note where this build is not the one that wrote the session."""
     build_now = session.build()["sha256"]
-    if manifest["build"]["sha256"] != build_now:
-        notes.append(
-            f"this build ({build_now[:12]}) is not the one that wrote the session ({manifest['build']['sha256'][:12]})"
-        )
-    return files, notes
+    if manifest["build"]["sha256"] == build_now:
+        return []
+    return [f"this build ({build_now[:12]}) is not the one that wrote the session ({manifest['build']['sha256'][:12]})"]

@@ -1,7 +1,7 @@
 """``argus``: the command line. Words in, one call, words out; what a command does is in the module it names.
 
 Reports go to stdout, everything else to stderr; with ``--json`` the last line of stdout is one JSON object. Exit
-codes: 0 clean, 1 error, 2 usage, 4 config.
+codes: 0 clean, 1 error, 2 usage, 4 config, 7 breaker or kill, 8 orders left open, 9 lock held.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import typer
 from rich.console import Console
 
 from bus import money
+from daemon.commands import running
 from daemon.commands.council import council
 from daemon.commands.sandbox import sandbox
-from daemon.errors import CLEAN, CONFIG, ERROR, USAGE, Usage
+from daemon.errors import CLEAN, CONFIG, ERROR, LOCKED, USAGE, LockHeld, Usage
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,6 +93,7 @@ def exit_code(error: Exception) -> int | None:
     for kinds, code in (
         ((Usage, BadSource, UnknownStrategy, BadParameter), USAGE),
         ((ConfigError,), CONFIG),
+        ((LockHeld,), LOCKED),
         ((NotARecording, NotATable, SessionError, JournalError, OSError), ERROR),
     ):
         if isinstance(error, kinds):
@@ -267,6 +269,8 @@ def demo(json: Json = False) -> None:
 
 app.command()(sandbox)
 app.command()(council)
+app.command()(running.run)
+app.command()(running.record)
 
 
 def parse_params(text: str) -> dict[str, Any]:

@@ -31,7 +31,9 @@ from bus.events import (
     Record,
     SessionClosed,
     SessionOpened,
+    StateRestored,
 )
+from bus.state import OpenOrderState
 from bus.values import ONE, ZERO, Instrument, Kind, Order, OrderState, Side
 
 Amounts = dict[str, Decimal]
@@ -138,6 +140,8 @@ class Account:
                 self.asset = str(event.trading.get("asset", ""))
                 self.instruments = {i.name: i for i in event.instruments}
                 return [self._move(asset, amount) for asset, amount in event.opening.items()]
+            case StateRestored():
+                return self._restore(event)
             case InstrumentListed():
                 self.instruments[event.instrument.name] = event.instrument
             case SessionClosed():
@@ -193,6 +197,17 @@ class Account:
             changes.append(self._move(fill.fee_asset, -fill.fee))
         return changes
 
+    def _restore(self, event: StateRestored) -> list[Change]:
+        self.instruments |= {instrument.name: instrument for instrument in event.instruments}
+        self.fees, self.funding = dict(event.ledger.fees), dict(event.ledger.funding)
+        for state in event.ledger.positions:
+            position = self.positions[state.instrument.name] = Position(state.instrument)
+            position.lots.extend(Lot(lot.size, lot.price, lot.ns) for lot in state.lots)
+            position.size, position.realised = state.filled, state.realised
+            position.inventory = sum((lot.size for lot in state.lots), ZERO)
+            position.cost = sum((lot.cost for lot in state.lots), ZERO)
+        return [self._move(asset, amount) for asset, amount in event.ledger.cash.items()]
+
     def _move(self, asset: str, amount: Decimal) -> Change:
         _add(self.cash, asset, amount)
         return Change(asset, amount, self.cash[asset])
@@ -230,6 +245,14 @@ class OrderLife:
         self.ended: OrderState | None = None
         self.reason = ""
 
+    @classmethod
+    def again(cls, state: OpenOrderState, ns: int) -> OrderLife:
+        """An order that another session left open."""
+        life = cls(state.order)
+        life.client_id, life.price, life.size, life.filled = state.client_id, state.price, state.size, state.filled
+        life.submitted_ns = life.accepted_ns = ns
+        return life
+
     @property
     def state(self) -> OrderState | None:
         """None: approved, and the journal ends before it was handed over."""
@@ -260,6 +283,11 @@ class Orders:
         match event:
             case OrderApproved(order=order):
                 self._by_intent[order.intent_id] = OrderLife(order)
+            case StateRestored():
+                for state in event.orders:
+                    self._by_intent[state.order.intent_id] = self._by_client[state.client_id] = OrderLife.again(
+                        state, event.ns
+                    )
             case OrderSubmitted():
                 if (life := self._by_intent.get(event.intent_id)) is not None:
                     life.client_id, life.submitted_ns = event.client_id, event.ns

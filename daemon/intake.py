@@ -11,26 +11,30 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from bus import inputs
 from bus.bus import Bus
 from bus.clock import Clock
-from bus.events import Bar, FeedLost, FeedOpened, InputFaulted, Quote, Trade
-from bus.inputs import Input
+from bus.events import Bar, CommandGiven, FeedLost, FeedOpened, InputFaulted, Quote, Trade
+from bus.inputs import Command, Input
 from feeds.port import Unparsed, VenueProtocol
 
 Row = Trade | Quote | Bar
+_command = msgspec.json.Decoder(Command)
 OnUnparsed = Callable[[Input, str], None]
 
 
 class Intake:
     """Counts are of what came in: ``frames`` from sockets, ``rows`` from tables, ``unparsed`` frames nobody could
-    read.
+    read. ``obeys`` says that commands are for us: in a replay of somebody's session they are not.
     """
 
     def __init__(self, clock: Clock, bus: Bus, on_unparsed: OnUnparsed) -> None:
         self._clock = clock
         self._bus = bus
         self._on_unparsed = on_unparsed
+        self.obeys = False
         self.frames = 0
         self.rows = 0
         self.unparsed = 0
@@ -92,6 +96,8 @@ class Intake:
                 return [FeedLost(ns, item.conn or "", item.note or item.raw), *feed.lost(item.conn, ns)]
             case inputs.FAULT:
                 return [InputFaulted(ns, item.conn or "", item.note or item.raw)]
+            case inputs.COMMAND if self.obeys:
+                return [_given(item, ns)]
             case kind if kind in inputs.KINDS:
                 return ()  # ticks turned the clock above; commands and broker replies are not for a replay
         raise Unparsed(f"unknown kind {item.kind!r}")
@@ -108,3 +114,11 @@ class Intake:
         self.unparsed += 1
         self._on_unparsed(item, str(reason))
         return ()
+
+
+def _given(item: Input, ns: int) -> CommandGiven:
+    try:
+        command = _command.decode(item.raw)
+    except msgspec.DecodeError as error:
+        raise Unparsed(f"not a command: {error}") from error
+    return CommandGiven(ns, command.name, command.who, command.payload)

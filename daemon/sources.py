@@ -7,7 +7,7 @@ the order does not depend on who read faster. A file is read in batches; a lone 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -186,6 +186,17 @@ def known_by(instruments: Iterable[Instrument]) -> KnownInstruments:
     """How protocols look an instrument up by what its venue calls it."""
     table = {(i.venue, i.symbol): i for i in instruments}
     return lambda venue, symbol: table.get((venue, symbol))
+
+
+def protocols_of(feeds: Iterable[Mapping[str, str]], instruments: Iterable[Instrument]) -> dict[str, VenueProtocol]:
+    """A live session's protocols by the name its connections begin with, as its manifest lists them."""
+    known = known_by(instruments)
+    return {feed["conn"]: protocol_of(feed["venue"], known) for feed in feeds}
+
+
+def belongs(conn: str | None, name: str) -> bool:
+    """Whether ``conn`` is a connection of the feed called ``name``: that name, or one that goes on from it."""
+    return conn is not None and (conn == name or conn.startswith(name + "/"))
 
 
 def merged(sources: Sequence[Source]) -> Iterator[tuple[Source, Sequence[Any]]]:

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from bus.journal import Chain, Entry, JournalError, read
-from daemon import session
-from daemon.again import reopen
+from bus.events import StateRestored
+from bus.journal import Chain, Entry, JournalError, encode, read
+from daemon import recorder, refold, session
+from daemon.again import of_build, reopen
 from daemon.replay import Watch, play
 from daemon.session import Session
+
+OTHER_BYTES = "every record agrees, but journal.db has other bytes than at the end"
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -65,6 +68,8 @@ class Comparing(Chain):
 
 async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | None = None) -> Verdict:
     """Raises Usage where a recording is missing, SessionError or ConfigError where the manifest cannot be followed."""
+    if written.manifest["mode"] in refold.LIVE:
+        return _verify_live(written)
     manifest, again = written.manifest, reopen(written, data)
     notes = again.notes
     comparing = Comparing(read(written.journal))
@@ -87,11 +92,59 @@ async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | Non
         return Verdict(False, comparing.same, str(error), notes)
     if expected := manifest.get("journal_sha256"):
         if session.file_hash(written.journal) != expected:
-            return Verdict(
-                False, comparing.same, "every record agrees, but journal.db has other bytes than at the end", notes
-            )
+            return Verdict(False, comparing.same, OTHER_BYTES, notes)
     else:
         notes.append("the session never ended: what it wrote is a beginning of what its inputs make")
     if any(note.startswith("refused") for note in notes):
         return Verdict(False, comparing.same, "no record differs, but the data is not what the session read", notes)
     return Verdict(True, comparing.same, "", notes)
+
+
+def _verify_live(written: Session) -> Verdict:
+    """The session's own recording, run through the same door: commands, ticks and all."""
+    manifest, notes = written.manifest, of_build(written.manifest)
+    comparing = Comparing(read(written.journal))
+    fold = refold.Refold(written, comparing)
+
+    def check() -> bool:
+        comparing.check()
+        return not comparing.ran_out
+
+    try:
+        fold.run(check)
+        if fold.ended:
+            fold.close()
+        comparing.check(last=fold.ended)
+        if fold.ended and comparing.ran_out:
+            raise _Differs(f"record {comparing.same} was made again but never written")
+        if (surplus := comparing.surplus()) is not None:
+            raise _Differs(f"record {comparing.same} was written but not made again: {surplus.body.decode()}")
+        notes += _opening(written, fold.restored)
+    except _Differs as difference:
+        return Verdict(False, comparing.same, str(difference), notes)
+    except JournalError as error:
+        return Verdict(False, comparing.same, str(error), notes)
+    if not fold.ended:
+        notes.append("the session never ended: what it wrote is a beginning of what its inputs make")
+    elif manifest["journal_sha256"] and session.file_hash(written.journal) != manifest["journal_sha256"]:
+        return Verdict(False, comparing.same, OTHER_BYTES, notes)
+    return Verdict(True, comparing.same, "", notes)
+
+
+def _opening(written: Session, restored: StateRestored | None) -> list[str]:
+    """The state the session began in must be the one its parent left. Raises _Differs."""
+    parent = written.manifest["parent"]
+    if restored is None or parent is None:
+        return []
+    before = Path(parent) if Path(parent).is_dir() else written.path.parent / Path(parent).name
+    if not recorder.pieces(before):
+        return [f"the session it continues, {parent}, is not there: its opening state was taken on trust"]
+    left = refold.final_state(Session.open(before))
+    for name in StateRestored.__struct_fields__[1:]:
+        said, made = encode(getattr(restored, name)), encode(getattr(left, name))
+        if said != made:
+            raise _Differs(
+                f"record 1: it began with another {name} than {before.name} ended with\n"
+                f"  began: {said.decode()}\n  ended: {made.decode()}"
+            )
+    return []

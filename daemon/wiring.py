@@ -11,19 +11,24 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from msgspec import structs
+
 from brokers.outbox import Outbox
 from brokers.router import Router
 from bus.bus import Bus, Handler
 from bus.clock import SECOND, Clock
-from bus.events import Bar, PartFailed, SessionClosed, SessionOpened
+from bus.events import Bar, PartFailed, SessionClosed, SessionOpened, StateRestored
 from bus.inputs import Input
 from bus.journal import FORMAT, Chain
 from bus.market import Market
 from bus.rng import Draws
-from bus.values import Instrument
+from bus.values import Instrument, TradingState
 from config.schema import Trading, canonical, parse_interval
+from daemon import memory
+from daemon.catchup import Present
 from daemon.intake import Intake
 from daemon.models import council_rules, limits_of, models_of
+from daemon.operator import Operator
 from daemon.sampler import Sampler
 from feeds.bars import BarBuilder, EmptyBars
 from portfolio.equity import CannotValue, Equity
@@ -65,6 +70,8 @@ class Core:
     runner: Runner
     gate: Gate
     router: Router
+    outbox: Outbox
+    history: History
     trading: Trading
     instruments: Sequence[Instrument]
     council: Council | None
@@ -79,15 +86,28 @@ class Core:
 
     def open(self, now: int) -> None:
         """Write the root record at the time of the first input, arm the gate and start the strategies."""
-        self.clock.now = now
-        opening = dict(sorted(self.trading.cash.items()))
-        trading = canonical(self.trading)
-        self.bus.publish(
-            SessionOpened(self.clock.now, FORMAT, trading, list(self.instruments), opening, self.trading.seed)
-        )
+        self._root(now, dict(sorted(self.trading.cash.items())))
         self.gate.arm("paper", "a simulated venue needs no operator to arm it")
         self.sampler.start()
         self.runner.start()
+
+    def begin(self, now: int, restored: StateRestored | None) -> None:
+        """A live session's start: disconnected, and where it continues another, in that one's state."""
+        self._root(now, dict(sorted(self.trading.cash.items())) if restored is None else {})
+        if restored is not None:
+            self.bus.publish(structs.replace(restored, ns=now))
+            memory.recall(self, restored)
+        self.gate.enter(TradingState.DISCONNECTED, "start", "every start begins here")
+        self.sampler.start()
+        if restored is not None:
+            self.runner.restore(restored.seats)
+        else:
+            self.runner.start()
+
+    def _root(self, now: int, opening: dict[str, Decimal]) -> None:
+        self.clock.now = now
+        trading = canonical(self.trading)
+        self.bus.publish(SessionOpened(now, FORMAT, trading, list(self.instruments), opening, self.trading.seed))
 
     def close(self) -> None:
         """The inputs ended: show what was still forming, and write down what the account is worth."""
@@ -116,11 +136,13 @@ def build(
     on_error: OnError,
     strategies: Sequence[tuple[str, Strategy, Sequence[str] | None]] | None = None,
     step_ns: int = SECOND,
+    boot: int | None = None,
 ) -> Core:
     """Join the parts for a session on the simulated venue.
 
     ``strategies`` (id, strategy, instruments) stand in for those the config names; ``step_ns`` is the finest step
-    that the report's samples need. Raises UnknownStrategy, BadParameter.
+    that the report's samples need. A live session has a ``boot``, the number of its process's start, and obeys
+    commands. Raises UnknownStrategy, BadParameter.
     """
     clock = Clock()
     failures: list[Callable[[Handler, object, Exception], None]] = []
@@ -139,7 +161,7 @@ def build(
     sampler = Sampler(clock, market, equity, ledger, step_ns)
 
     venue = Exchange(clock, bus, market, Draws(trading.seed), models_of(trading), trading.cash)
-    router = Router(bus, clock, Outbox(), dict.fromkeys(venues, venue))
+    router = Router(bus, clock, outbox := Outbox(boot or 0), dict.fromkeys(venues, venue))
     router.attach(bus)
     venue.attach(bus)
 
@@ -149,6 +171,10 @@ def build(
             clock, bus, [parse_interval(text) for text in trading.bars.intervals], EmptyBars(trading.bars.empty)
         )
         bars.attach(bus)
+
+    present = Present(clock, round(trading.limits.missed_after_s * SECOND))
+    if boot is not None:
+        present.attach(bus)
 
     seats = load_all(trading) if strategies is None else list(strategies)
     thresholds = Thresholds(**trading.regime.model_dump())
@@ -189,8 +215,12 @@ def build(
         bus, clock, market, ledger, exposure, equity, limits_of(trading), default_notional=trading.sizing.notional
     )
     gate.attach(bus)
+    operator = Operator(gate, runner)
+    if boot is not None:
+        operator.attach(bus)
+        gate.missed = present.missed
     failures.append(_failure_policy(bus, clock, runner, on_error))
-    return Core(
+    core = Core(
         bus,
         clock,
         chain,
@@ -205,10 +235,14 @@ def build(
         runner,
         gate,
         router,
+        outbox,
+        history,
         trading,
         instruments,
         council,
     )
+    core.intake.obeys = boot is not None
+    return core
 
 
 def _marker(chain: Chain, clock: Clock, equity: Equity) -> Callable[[Bar], None]:

@@ -16,6 +16,7 @@ from statistics import median_low
 from bus.bus import Bus
 from bus.clock import NEVER, SECOND, Clock, Timer
 from bus.events import Bar, DataGap, FeedLost, Trade
+from bus.state import FormingState
 
 GRACE_NS = 2 * SECOND
 OFFSET_SAMPLES = 31
@@ -78,6 +79,36 @@ class BarBuilder:
         for forming in self._forming.values():
             for bar in forming:
                 bar.gap_after = bar.trades
+
+    def state(self) -> list[FormingState]:
+        return [
+            FormingState(
+                bar.instrument,
+                bar.interval_ns,
+                bar.start_ns,
+                bar.end_ns,
+                bar.open,
+                bar.high,
+                bar.low,
+                bar.close,
+                bar.volume,
+                bar.trades,
+            )
+            for forming in self._forming.values()
+            for bar in forming
+            if bar.end_ns
+        ]
+
+    def restore(self, states: Sequence[FormingState]) -> None:
+        """Go on with bars that another session began; whatever was traded in between is missing from them."""
+        for state in states:
+            forming = self._forming.get(state.instrument) or self._listen(state.instrument)
+            for bar in forming:
+                if bar.interval_ns == state.interval_ns:
+                    bar.start_ns, bar.end_ns = state.start_ns, state.end_ns
+                    bar.open, bar.high, bar.low, bar.close = state.open, state.high, state.low, state.close
+                    bar.volume, bar.trades, bar.gap_after = state.volume, state.trades, state.trades
+            self._arm(state.instrument, self._pace[state.instrument])
 
     def finish(self) -> None:
         """The data ends here: publish what is still forming as it stands, not closed."""

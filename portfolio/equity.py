@@ -27,6 +27,7 @@ from bus.bus import Bus, Subscription
 from bus.clock import Clock
 from bus.events import Bar, FundingPaid, MarkPrice, OrderFilled, Quote, Trade
 from bus.market import Market
+from bus.state import EquityState
 from bus.values import ONE, ZERO, Side
 from portfolio.ledger import Ledger
 from portfolio.lots import Position
@@ -92,6 +93,7 @@ class Equity:
         self._traded = 0
         self._exposed_ns = 0
         self._exposed_since: int | None = None
+        self._carried: EquityState | None = None  # of the session before, until the account can be valued
         self.start: Decimal | None = None
         self._start = math.nan
         self.peak = -math.inf
@@ -177,6 +179,25 @@ class Equity:
         start = self.start if self.start is not None else value
         peak = max(money.from_float(self.peak), start) if math.isfinite(self.peak) else start
         return _lost_exactly(value, peak), _lost_exactly(value, start)
+
+    def state(self) -> EquityState:
+        if self._carried is not None:
+            return self._carried
+        return EquityState(self.start, self.peak if math.isfinite(self.peak) else None, self.max_drawdown)
+
+    def restore(self, state: EquityState) -> None:
+        """Go on from another session's best and worst; its start is ours once the account, restored by now, can be
+        valued.
+        """
+        self._carried, self.start, self._start = state, None, math.nan
+        self.peak = state.peak if state.peak is not None else -math.inf
+        self.max_drawdown = state.max_drawdown
+        self._measure_again()
+
+    def rebase(self) -> None:
+        """Count losses from here on. Raises CannotValue."""
+        self.start = self.value()
+        self._start = float(self.start)
 
     def arm(self, limit_from_start: float | None, on_breach: Callable[[], object]) -> None:
         """Call ``on_breach`` once, when more than this fraction of the start is lost (None: never).
@@ -303,7 +324,8 @@ class Equity:
             self._listen(waiting=True, depth=0)
             return
         if self.start is None:
-            self.start = self.value()
+            carried, self._carried = self._carried, None
+            self.start = carried.start if carried is not None and carried.start is not None else self.value()
             self._start = float(self.start)
             self._set_alarm_level()
         if begin and self._begun_ns is None:

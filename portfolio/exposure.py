@@ -8,6 +8,7 @@ counted as far as there is a position for them to reduce.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from bus.bus import Bus
@@ -22,6 +23,7 @@ from bus.events import (
     ReplaceRejected,
 )
 from bus.market import Market
+from bus.state import OpenOrderState
 from bus.values import ZERO, Order, Side
 from portfolio.ledger import Ledger
 from portfolio.valuation import Valuation
@@ -120,6 +122,23 @@ class Exposure:
         """Oldest approval first."""
         orders = self._by_intent if instrument is None else self._reserved.get(instrument, _NOTHING).orders
         return [o for o in orders.values() if strategy is None or o.strategy == strategy]
+
+    def state(self) -> list[OpenOrderState]:
+        return [
+            OpenOrderState(o.order, o.client_id, o.mid, o.size, o.price, o.filled, o.leaves, list(o.wanted))
+            for o in self._by_intent.values()
+        ]
+
+    def restore(self, states: Sequence[OpenOrderState]) -> None:
+        for state in states:
+            self.reserve(state.order, state.mid)
+            entry = self._by_intent[state.order.intent_id]
+            entry.size, entry.price, entry.filled, entry.wanted = state.size, state.price, state.filled, [*state.wanted]
+            entry.reserved.add(entry.order, state.leaves - entry.leaves)
+            entry.leaves = state.leaves
+            if state.client_id:
+                entry.client_id = state.client_id
+                self._by_client[state.client_id] = entry
 
     def find(self, intent_id: str) -> OpenOrder | None:
         return self._by_intent.get(intent_id)

@@ -28,6 +28,7 @@ from decimal import Decimal
 
 from bus.bus import Bus
 from bus.events import FundingPaid, OrderFilled
+from bus.state import LedgerState
 from bus.values import ZERO, Instrument, Side
 from portfolio.lots import Position
 
@@ -47,6 +48,15 @@ class Ledger:
     def attach(self, bus: Bus) -> None:
         bus.subscribe(OrderFilled, self.on_fill)
         bus.subscribe(FundingPaid, self.on_funding)
+
+    def state(self) -> LedgerState:
+        positions = [position.state() for position in self.positions.values()]
+        return LedgerState(dict(self.cash), dict(self.fees), dict(self.funding), positions)
+
+    def restore(self, state: LedgerState) -> None:
+        """Take the place of whatever was here."""
+        self.cash, self.fees, self.funding = dict(state.cash), dict(state.fees), dict(state.funding)
+        self.positions = {one.instrument.name: Position.restored(one) for one in state.positions}
 
     def on_fill(self, fill: OrderFilled) -> None:
         position = self.positions.get(fill.instrument)

@@ -17,6 +17,7 @@ from collections import deque
 from decimal import Decimal
 
 from bus import money
+from bus.state import LotState, PositionState
 from bus.values import ZERO, Instrument, Kind
 
 
@@ -96,6 +97,31 @@ class Position:
         self.turnover = ZERO
         self.trip = ZERO  # the result so far of the round trip under way, after its fees and funding
         self.trips = RoundTrips()
+
+    def state(self) -> PositionState:
+        trips = self.trips
+        return PositionState(
+            self.instrument,
+            self.filled,
+            self.realised,
+            self.turnover,
+            self.trip,
+            (trips.count, trips.wins, trips.losses),
+            trips.profit,
+            trips.loss,
+            [LotState(lot.size, lot.price, lot.ns, lot.cost) for lot in self.lots],
+        )
+
+    @classmethod
+    def restored(cls, state: PositionState) -> Position:
+        position = cls(state.instrument)
+        position.filled, position.realised, position.turnover = state.filled, state.realised, state.turnover
+        position.trip, trips = state.trip, position.trips
+        (trips.count, trips.wins, trips.losses), trips.profit, trips.loss = state.trips, state.profit, state.loss
+        position.lots.extend(Lot(lot.size, lot.price, lot.ns, lot.cost) for lot in state.lots)
+        position.size = sum((lot.size for lot in state.lots), ZERO)
+        position.cost = sum((lot.cost for lot in state.lots), ZERO)
+        return position
 
     def trade(self, size: Decimal, price: Decimal, ns: int, expense: Decimal) -> Decimal:
         """Fold in a signed size; returns what it realised. ``expense`` is the fee, in ``asset``, the trip bears."""

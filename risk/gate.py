@@ -8,6 +8,7 @@ fails closed: where the market, the instrument or the account's worth is not kno
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -29,6 +30,7 @@ from bus.events import (
     TradingStateChanged,
 )
 from bus.market import Market
+from bus.state import GateState
 from bus.values import ZERO, Check, Instrument, Kind, Order, OrderType, Side, TradingState
 from portfolio.equity import CannotValue, Equity
 from portfolio.exposure import Exposure
@@ -39,6 +41,7 @@ from risk.translator import Unsizable
 
 _TOO_LONG = "its numbers are too large or too fine to be exact"
 
+_STOPPING, _SHADOW = TradingState.STOPPING, TradingState.SHADOW
 _ARMED, _SPOT, _BUY, _SELL = TradingState.ARMED, Kind.SPOT, Side.BUY, Side.SELL
 # Reading a member through its class costs a Python call on 3.11; an order passes here while somebody waits.
 
@@ -47,7 +50,9 @@ Reach = tuple[Decimal, Decimal]
 
 
 class Gate:
-    """``default_notional`` sizes an intent that names neither size nor exposure, in quote units."""
+    """``default_notional`` sizes an intent that names neither size nor exposure, in quote units. ``missed``, where it
+    is set, says why a decision comes too late to be acted on.
+    """
 
     def __init__(
         self,
@@ -70,6 +75,7 @@ class Gate:
         self._default_notional = default_notional
         self._standing = Standing(limits.max_orders, exposure.count)
         self._halted_by = ""
+        self.missed: Callable[[], str] | None = None
         self.state = TradingState.DISCONNECTED
         self.refused = 0
 
@@ -148,6 +154,8 @@ class Gate:
         """Why nothing may be sent at all right now, or nothing."""
         if self.state is not _ARMED:
             return self._halted_by or "trading_state", f"trading is {self.state.value}"
+        if self.missed is not None and (late := self.missed()):
+            return "missed", late
         if instrument is None:
             return "instrument", f"nothing is known of {name}: no tick, no lot, no fees; list it in the config"
         if not instrument.trading:
@@ -276,8 +284,41 @@ class Gate:
 
     def arm(self, rule: str, reason: str) -> None:
         """Let orders through. Paper and replay do this at the start; a halted gate stays halted."""
-        if self.state is not TradingState.HALTED:
+        if self.state not in (TradingState.HALTED, TradingState.STOPPING):
             self._change(TradingState.ARMED, rule, reason, self._checks(_NO_ORDER))
+
+    def enter(self, state: TradingState, rule: str, reason: str) -> None:
+        """Take a state by somebody's word. What was halted stays so, and nothing comes after stopping."""
+        if self.state is TradingState.STOPPING or (self.state is TradingState.HALTED and state is not _STOPPING):
+            return
+        self._change(state, rule, reason, self._checks(_NO_ORDER))
+        if state is _STOPPING or state is _SHADOW:
+            self._pull(None, rule, reason)
+
+    def pull(self, rule: str, reason: str) -> None:
+        """Cancel whatever is open."""
+        self._pull(None, rule, reason)
+
+    def remember(self) -> GateState:
+        standing = self._standing
+        reason = standing.killed or self._halted_by
+        return GateState(standing.rejects, self._halted_by, reason, list(standing.approved_ns))
+
+    def recall(self, state: GateState) -> None:
+        """Go on where another session ended. Whatever halted it is still so, until somebody says ``relent``."""
+        self._standing.rejects = state.rejects
+        self._standing.approved_ns.extend(state.approved_ns)
+        self._halted_by = state.latched
+
+    @property
+    def latched(self) -> str:
+        """The rule that halted trading, in this session or before it; empty where none did."""
+        return self._halted_by
+
+    def relent(self) -> None:
+        """Somebody looked, and lets what halted an earlier session be over."""
+        self._halted_by = self._standing.killed = ""
+        self._standing.rejects = 0
 
     def halt(self, rule: str, reason: str, checks: list[Check] | None = None) -> None:
         """Close the gate for good and pull what is open; positions are kept."""

@@ -31,6 +31,9 @@ from sim.orders import DONE, OPEN, VenueOrder
 from sim.reports import Reporter, key
 from sim.wire import Wire
 
+KNOCK_NS = 100_000_000
+"""How often an order that waits for a market after a restart looks again."""
+
 
 class Exchange:
     """One account at one venue. ``wire.messages`` and ``open_orders`` are all it has in hand."""
@@ -44,6 +47,7 @@ class Exchange:
         self._models = models
         self._orders: dict[str, VenueOrder] = {}
         self.account = Account(balances, models.leverage)
+        self.unheard: set[str] = set()  # where orders are due since a restart, and the market may not be known yet
         self.wire = Wire(clock)
         self._reporter = Reporter(clock, bus, self.wire, draws, models.acknowledgement, self._orders)
         self._funding = Funding(clock, bus, market, self.account)
@@ -92,6 +96,9 @@ class Exchange:
             self._refuse(order, Refusal.UNKNOWN_SYMBOL)
             return
         desk = floor.desk(instrument)
+        if self.unheard and self._must_wait(desk):
+            self.wire.send(now + KNOCK_NS, self._arrive, order)
+            return
         refusal = self._refusal(desk, order)
         if refusal is not None:
             self._refuse(order, refusal)
@@ -114,6 +121,14 @@ class Exchange:
         if terms.tif is GTD and order.stage is OPEN:
             order.timer = self._clock.at(terms.expires_ns, partial(self._reach_date, order))
         self._reporter.tell(act)
+
+    def _must_wait(self, desk: Desk) -> bool:
+        """A restart: an order that was on its way meets the market when there is one, not the silence before it."""
+        name = desk.instrument.name
+        if name in self.unheard and (desk.offers.source() is None or desk.offers.frozen()):
+            return True
+        self.unheard.discard(name)
+        return False
 
     def _refusal(self, desk: Desk, order: VenueOrder) -> Refusal | None:
         """Why the venue will not have it, money aside."""

@@ -143,6 +143,12 @@ class Offers:
             return 0
         return len(self._taken_by_buys) + len(self._taken_by_sells)
 
+    def state(self) -> tuple[Taken, Taken]:
+        return self._taken_by_buys, self._taken_by_sells
+
+    def restore(self, by_buys: Taken, by_sells: Taken) -> None:
+        self._taken_by_buys, self._taken_by_sells = by_buys, by_sells
+
     def changed(self, event: BookUpdate) -> None:
         """The feed spoke of these levels: what they show now is all there."""
         if self._taken_by_sells:

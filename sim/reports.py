@@ -54,9 +54,9 @@ class Reporter:
         return Act(None, self._clock.now + self._latency.draw(self._draws, "latency.ack", client_id))
 
     def tell(self, act: Act) -> None:
-        self._wire.send(act.ns, self._hear, act)
+        self._wire.send(act.ns, self.hear, act)
 
-    def _hear(self, act: Act) -> None:
+    def hear(self, act: Act) -> None:
         order = act.order
         if order is not None and order.stage is DONE and order.heard_ns == act.ns:
             self._forget(order)

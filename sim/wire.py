@@ -41,6 +41,10 @@ class Wire:
         if due_ns <= self._clock.now:  # no time passes on the way, so nothing can come between
             read(content)
             return
+        self.put(due_ns, read, content)
+
+    def put(self, due_ns: int, read: Read, content: object) -> None:
+        """On its way again after a restart: overdue or not, it is read when the clock next turns."""
         message = Message(due_ns, read, content, self.messages)
         self.messages[message] = None
         self._clock.at(due_ns, message)

@@ -39,6 +39,14 @@ class History:
             window = self._bars[key] = deque(maxlen=self._depth)
         window.append(bar)
 
+    def state(self) -> list[Bar]:
+        return [bar for window in self._bars.values() for bar in window]
+
+    def restore(self, bars: list[Bar]) -> None:
+        if self._depth:
+            for bar in bars:
+                self.on_bar(bar)
+
     def bars(self, instrument: str, interval_ns: int) -> list[Bar]:
         return list(self._bars.get((instrument, interval_ns), ()))
 

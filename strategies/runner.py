@@ -7,7 +7,7 @@ raises is quarantined by whoever supervises, through ``quarantine``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bus.bus import Bus, Handler, Subscription
@@ -41,6 +41,7 @@ from bus.events import (
     Trade,
 )
 from bus.journal import encode
+from bus.state import SeatState
 from bus.values import Action
 from strategies.port import Strategy, View, Wish, Wishes
 
@@ -69,9 +70,11 @@ _LAST_EVENTS = (OrderCancelled, OrderExpired, OrderRejected)
 
 
 class Seat:
-    """A strategy at work. ``instruments`` None hears everything; ``emitted`` numbers its intents."""
+    """A strategy at work. ``instruments`` None hears everything; ``emitted`` numbers its intents; ``timers`` are those
+    it waits for.
+    """
 
-    __slots__ = ("active", "emitted", "id", "instruments", "strategy", "subscriptions", "view")
+    __slots__ = ("active", "emitted", "failed", "id", "instruments", "strategy", "subscriptions", "timers", "view")
 
     def __init__(self, id: str, strategy: Strategy, instruments: frozenset[str] | None, view: View) -> None:
         self.id = id
@@ -80,7 +83,9 @@ class Seat:
         self.view = view
         self.emitted = 0
         self.active = True
+        self.failed = False
         self.subscriptions: list[Subscription] = []
+        self.timers: list[tuple[int, str]] = []
 
 
 class Runner:
@@ -96,6 +101,7 @@ class Runner:
         self._on_hold = on_hold
         self._seats: list[Seat] = []
         self._clients: dict[str, Seat] = {}
+        self._returning: Seat | None = None
         self.intents = 0
         self.divert: Divert | None = None
 
@@ -121,25 +127,76 @@ class Runner:
             self._call(seat, "on_start", seat.strategy.on_start)
 
     def stop(self) -> None:
+        """Tell every strategy, once, that it is over; none is called again."""
         for seat in self._seats:
             self._call(seat, "on_stop", seat.strategy.on_stop)
+            self._silence(seat)
+
+    def state(self) -> list[SeatState]:
+        return [
+            SeatState(s.id, s.emitted, s.view.last_intent_id, s.failed, list(s.timers), s.strategy.state())
+            for s in self._seats
+        ]
+
+    def restore(self, states: Sequence[SeatState]) -> None:
+        """In place of ``start``: each strategy is started, given back its state, and has the timers it waited for.
+
+        What a strategy asks for in its ``on_start`` is let be: what it asked for at its first start still stands.
+        """
+        by_id = {state.id: state for state in states}
+        for seat in self._seats:
+            state = by_id.get(seat.id)
+            if state is None:
+                self._call(seat, "on_start", seat.strategy.on_start)
+            elif state.failed:
+                seat.failed = True
+                self._silence(seat)
+            else:
+                self._return(seat, state)
+
+    def _return(self, seat: Seat, state: SeatState) -> None:
+        seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id
+        self._returning = seat
+        try:
+            seat.strategy.on_start(seat.view)
+            seat.strategy.restore(state.state)
+        except Exception as error:
+            self.quarantine(seat, "restore", error)
+            return
+        finally:
+            self._returning = None
+        for when_ns, name in state.timers:
+            self.call_at(seat.id, when_ns, name)
 
     def call_at(self, strategy: str, when_ns: int, name: str) -> None:
         """Turn a strategy's request for a timer into one of the clock's."""
         seat = next(s for s in self._seats if s.id == strategy)
-        self._clock.at(when_ns, lambda: self._call(seat, "on_timer", lambda view: seat.strategy.on_timer(name, view)))
+        if seat is self._returning:
+            return
+        timer = (when_ns, name)
+        seat.timers.append(timer)
+
+        def fire() -> None:
+            seat.timers.remove(timer)
+            self._call(seat, "on_timer", lambda view: seat.strategy.on_timer(name, view))
+
+        self._clock.at(when_ns, fire)
 
     def quarantine(self, seat: Seat, callback: str, error: Exception) -> None:
         """The strategy is not called again and what it has in the market is pulled."""
         if not seat.active:
             return
-        seat.active = False
-        for subscription in seat.subscriptions:
-            subscription.close()
+        seat.failed = True
+        self._silence(seat)
         now, publish = self._clock.now, self._bus.publish
         publish(StrategyQuarantined(now, seat.id, callback, type(error).__name__))
         for order in seat.view.open_orders():
             publish(CancelRequested(now, order.intent_id, "quarantine", f"{seat.id} raised in {callback}"))
+
+    def _silence(self, seat: Seat) -> None:
+        seat.active = False
+        for subscription in seat.subscriptions:
+            subscription.close()
 
     # --- handlers, one closure per callback so that the common case is one call ---------------------------------
 

@@ -1,0 +1,45 @@
+"""How old is what a decision was made on? After an outage, a sleep or a warm-up the past comes in before the present.
+
+Strategies hear it all, so that they know where they are; what they want because of it is a signal that was missed, and
+the gate refuses it as such.
+"""
+
+from __future__ import annotations
+
+from bus.bus import Bus
+from bus.clock import SECOND, Clock
+from bus.events import Bar, BookSnapshot, BookUpdate, Kline, Quote, Trade
+
+
+class Present:
+    """Hears every market event before the strategies do. ``tolerance_ns`` is how old one may be and still be now."""
+
+    def __init__(self, clock: Clock, tolerance_ns: int) -> None:
+        self._clock = clock
+        self._tolerance_ns = tolerance_ns
+        self._event_ns = 0
+
+    def attach(self, bus: Bus) -> None:
+        bus.subscribe(Trade, self._on_event)
+        bus.subscribe(Quote, self._on_event)
+        bus.subscribe(BookUpdate, self._on_event)
+        bus.subscribe(BookSnapshot, self._on_event)
+        bus.subscribe(Bar, self._on_bar)
+        bus.subscribe(Kline, self._on_bar)
+
+    def missed(self) -> str:
+        """Why what is decided now comes too late, in words; empty while it does not."""
+        clock = self._clock
+        now = clock.until if clock.until > clock.now else clock.now
+        age = now - (self._event_ns or now)
+        # Late timers fire at their own times: what they lead to is as late as they are.
+        age = max(age, now - clock.now)
+        if age <= self._tolerance_ns:
+            return ""
+        return f"it answers something of {age / SECOND:.1f} s ago"
+
+    def _on_event(self, event: Trade | Quote | BookUpdate | BookSnapshot) -> None:
+        self._event_ns = event.venue_ns or event.local_ns
+
+    def _on_bar(self, bar: Bar | Kline) -> None:
+        self._event_ns = bar.end_ns if bar.closed else bar.local_ns

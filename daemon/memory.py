@@ -1,0 +1,58 @@
+"""A whole core written down, and one that has done nothing yet put into that state: what a restart hands over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bus.events import StateRestored
+from bus.values import Instrument
+from sim import memory as venue_memory
+
+if TYPE_CHECKING:
+    from daemon.wiring import Core
+
+
+def remember(core: Core, parent: str, seq: int, head: bytes) -> StateRestored:
+    """The state of ``core``, for a session that continues ``parent`` after its last record; ``ns`` is not said yet."""
+    venue = venue_memory.remember(core.venue)
+    orders, sent = core.exposure.state(), core.router.state()
+    known = {one.client_id for one in sent}
+    instruments = {one.order.instrument for one in orders} | {one.terms.instrument for one in venue.orders}
+    terms: dict[str, Instrument] = {name: core.market.instruments[name] for name in sorted(instruments)}
+    terms |= {one.instrument.name: one.instrument for one in core.ledger.state().positions}
+    return StateRestored(
+        0,
+        parent,
+        seq,
+        head.hex(),
+        core.clock.now,
+        list(terms.values()),
+        core.ledger.state(),
+        orders,
+        sent,
+        core.outbox.state(),
+        sorted({message.client_id for message in venue.messages} - known),
+        venue,
+        core.runner.state(),
+        core.gate.remember(),
+        core.equity.state(),
+        core.bars.state() if core.bars is not None else [],
+        core.history.state(),
+        {},
+    )
+
+
+def recall(core: Core, state: StateRestored) -> None:
+    """Put a fresh core into ``state``; its strategies are restored by whoever starts them."""
+    for instrument in state.instruments:
+        core.market.instruments.setdefault(instrument.name, instrument)
+    core.ledger.restore(state.ledger)
+    core.exposure.restore(state.orders)
+    core.outbox.restore(state.counters, state.issued)
+    core.router.restore(state.sent)
+    venue_memory.recall(core.venue, state.venue)
+    core.gate.recall(state.gate)
+    if core.bars is not None:
+        core.bars.restore(state.forming)
+    core.history.restore(state.bars)
+    core.equity.restore(state.equity)

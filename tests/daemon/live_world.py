@@ -1,0 +1,142 @@
+"""A live daemon without a venue: a feed that plays a recording through the door, and a clock that a test turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bus.clock import SECOND
+from bus.inputs import Input
+from bus.values import Instrument
+from config import load as config
+from config.schema import Process, Trading
+from daemon import sources
+from daemon.live import Accept
+from daemon.run import Clock, Ended, Live, RunRequest
+from daemon.state import StateDirectory
+from feeds.port import VenueProtocol
+from sandbox import market
+
+START_NS = market.START_NS
+
+
+class TurnedClock:
+    """A wall that moves when it is told to, and a little at each look, as real ones do."""
+
+    rate = 1.0
+
+    def __init__(self, now: int = START_NS) -> None:
+        self.now = now
+
+    def read(self) -> int:
+        self.now += 1_000
+        return self.now
+
+    def wait_s(self, ns: int) -> float:
+        return max(0.0, (ns - self.now) / SECOND)
+
+
+def lines(minutes: float, seed: int = 3) -> list[Input]:
+    """What a venue would send, heard on the connections of one feed."""
+    found = []
+    for item in market.generate(seed, minutes):
+        if item.kind != "meta":
+            item.conn = f"binance/{item.conn}"
+            found.append(item)
+    return found
+
+
+class FakeFeed:
+    """Plays lines through the door. ``run`` turns the clock to each line's own time and yields to the loop after a few,
+    as the reader of a socket does; ``step`` does the same without a loop.
+    """
+
+    conn = venue = "binance"
+
+    def __init__(self, items: Sequence[Input], accept: Accept, clock: TurnedClock, protocol: VenueProtocol) -> None:
+        self._items = iter(items)
+        self._accept = accept
+        self._clock = clock
+        self.protocol = protocol
+        self.over = asyncio.Event()
+
+    def step(self, count: int) -> bool:
+        """Let in the next ``count`` lines; whether there were so many."""
+        for _ in range(count):
+            item = next(self._items, None)
+            if item is None:
+                return False
+            if item.ts is not None and item.ts > self._clock.now:
+                self._clock.now = item.ts
+            self._accept((item,), self.protocol)
+        return True
+
+    async def run(self) -> None:
+        while self.step(8):
+            await asyncio.sleep(0)
+        self.over.set()
+        await asyncio.Event().wait()
+
+
+class World:
+    """A process's start and what it is given: everything under ``root``. Starting again is another start of it."""
+
+    def __init__(self, root: Path, items: Iterable[Input], *settings: str, config_text: str = "") -> None:
+        self.root = root
+        self.clock = TurnedClock()
+        self.items: Iterator[Input] = iter(items)
+        self.said: list[str] = []
+        self.config_file = root / "argus.toml"
+        self.config_file.write_text(config_text)
+        self.settings = (
+            f"process.out_dir={root / 'sessions'}",
+            f"process.state_dir={root / 'state'}",
+            f"process.kill_file={root / 'KILL'}",
+            *settings,
+        )
+
+    def request(self, mode: str = "paper") -> RunRequest:
+        return RunRequest(self.config_file, self.settings, mode=mode)
+
+    def feeds(
+        self, _t: Trading, _p: Process, instruments: Sequence[Instrument], accept: Accept, _c: Clock
+    ) -> list[FakeFeed]:
+        protocol = sources.protocol_of("binance", sources.known_by(instruments))
+        self.feed = FakeFeed(self.items, accept, self.clock, protocol)  # type: ignore[arg-type]  # an iterator is enough
+        return [self.feed]
+
+    def start(self, mode: str = "paper") -> Live:
+        """The session as it is before its first input; no loop turns it."""
+        request = self.request(mode)
+        loaded = config.load(request.config_file, request.overrides, {})
+        self.held = StateDirectory.open(loaded.process.state_dir, mode)
+        return Live(request, loaded.trading, loaded.process, self.held, self.feeds, self.clock, self.said.append)
+
+    async def run_through(self, mode: str = "paper") -> Ended:
+        """A session from its start to the end of its feed, stopped in order."""
+        live = self.start(mode)
+
+        async def stop() -> None:
+            await self.feed.over.wait()
+            live.stop("the feed is over")
+
+        live.tasks.start("stopper", stop)
+        try:
+            return await live.run()
+        finally:
+            self.held.close()
+
+
+def records(session: Path, *kinds: str) -> list[dict[str, Any]]:
+    """A session's records by name, as ``argus journal --json`` has them."""
+    from bus import journal
+
+    return [
+        {"type": entry.type, **msgspec.structs.asdict(entry.event())}
+        for entry in journal.read(session / "journal.db")
+        if not kinds or entry.type in kinds
+    ]
