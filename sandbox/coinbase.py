@@ -15,7 +15,7 @@ from sandbox.candles import MINUTE_MS
 from sandbox.clock import Clock
 from sandbox.dialect import Answer, Dialect, Limits
 from sandbox.faults import Faults
-from sandbox.products import CANDLES_KEPT, Product, ProductMarket, ProductTape, rfc3339
+from sandbox.products import Product, ProductMarket, ProductTape, rfc3339
 from sandbox.venue import MS
 from sandbox.wire import Connection, frame
 
@@ -35,6 +35,7 @@ _GRANULARITIES = {
     "ONE_DAY": 1_440,
 }
 _CANDLES_MAX = 350
+LIMIT = 100
 _ROOT = "/api/v3/brokerage/"
 
 
@@ -87,7 +88,7 @@ class Coinbase(Dialect):
             return "product_ids must be a list"
         if channel in _OF_NO_PRODUCT:
             return ""
-        unknown = [str(name) for name in products if name not in self.market.products]
+        unknown = [str(name) for name in products if not isinstance(name, str) or name not in self.market.products]
         if unknown or not products:
             return f"unknown products: {', '.join(unknown)}" if unknown else "product_ids required"
         return ""
@@ -142,7 +143,7 @@ class Coinbase(Dialect):
             case []:
                 return Answer(200, self.market.listing(product.name))
             case ["ticker"]:
-                trades = list(product.trades)[: int(query.get("limit", 100))]
+                trades = list(product.trades)[: _limit(query)]
                 bids, asks = product.best(1)
                 bid, ask = bids[0][0] if bids else "", asks[0][0] if asks else ""
                 return Answer(200, {"trades": trades, "best_bid": bid, "best_ask": ask})
@@ -164,10 +165,15 @@ class Coinbase(Dialect):
 
     def _book(self, product: Product, query: Mapping[str, str], now: int) -> Answer:
         self.market.begin(now, listening=False)
-        bids, asks = product.best(int(query.get("limit", CANDLES_KEPT)))
+        bids, asks = product.best(_limit(query))
         sides = {"bids": bids, "asks": asks}
         told = {side: [{"price": price, "size": size} for price, size in levels] for side, levels in sides.items()}
         return Answer(200, {"pricebook": {"product_id": product.name, "time": rfc3339(now), **told}})
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    given = query.get("limit", "")
+    return int(given) if given.isdecimal() else LIMIT
 
 
 def _json(value: object) -> str:
