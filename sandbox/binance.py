@@ -7,7 +7,6 @@ developers.binance.com/docs/derivatives/usds-margined-futures/general-info
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from bus.clock import MINUTE, SECOND
 from sandbox.candles import INTERVALS, floor, text, units
 from sandbox.clock import Clock
 from sandbox.dialect import Answer, Dialect, Handler, Limits
-from sandbox.faults import Faults
+from sandbox.faults import Faults, canonical
 from sandbox.listing import exchange_info, futures_row, spot_row
 from sandbox.venue import FUNDING, MS, Market, Print, Symbol, Tape, aggregate
 from sandbox.wire import Connection, frame
@@ -25,7 +24,6 @@ from sandbox.wire import Connection, frame
 SPOT = Limits(5, 1024, 300, 5 * MINUTE, 6_000, 20 * SECOND, MINUTE)
 USDM = Limits(10, 1024, 300, 5 * MINUTE, 2_400, 3 * MINUTE, 10 * MINUTE)
 
-_SPEED = re.compile(r"@(\d+ms|1s|3s)$")
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _FUTURES_DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 
@@ -301,11 +299,6 @@ class Binance(Dialect):
         if "symbols" in query:
             return [self._symbol({"symbol": str(name)}) for name in _list(query["symbols"])]
         return [self._symbol(query)] if "symbol" in query else list(self.market.symbols.values())
-
-
-def canonical(name: str) -> str:
-    """The stream we know under the name a client used: its speed is ours to choose."""
-    return _SPEED.sub("", name)
 
 
 def _text(query: Mapping[str, str], key: str) -> str:

@@ -14,6 +14,7 @@ import orjson
 from rich.console import Console
 
 from daemon.errors import Usage
+from daemon.replay import run_async
 from sandbox.binance import Binance
 from sandbox.clock import Clock, RunningClock
 from sandbox.coinbase import Coinbase
@@ -87,7 +88,7 @@ def run(
         raise Usage(f"--rate: {error}") from error
     speakers = recorded(load(recordings)) if recordings else seeded(seed, activity, flood)
     sandbox = Sandbox(clock, speakers)
-    asyncio.run(_serve(sandbox, port, out, json=json))
+    run_async(_serve(sandbox, port, out, json=json))
     err.print("sandbox closed")
 
 

@@ -42,6 +42,7 @@ class Happening(Protocol):
 
     def begin(self, now_ns: int, *, listening: bool) -> None: ...
     def due(self) -> int: ...
+    def over(self) -> bool: ...
     def advance(self, until_ns: int) -> Iterator[tuple[int, str, str]]:
         """(when, stream, data) of everything sent up to and including ``until_ns``."""
         ...
@@ -63,6 +64,7 @@ class Dialect:
         self.connects = 0
         self._connects_ns: deque[int] = deque()
         self._minute = 0
+        self._begun = False
         self.weight = 0
 
     # --- sockets ---
@@ -108,6 +110,7 @@ class Dialect:
         return False
 
     def subscribe(self, connection: Connection, name: str, stream: str) -> None:
+        self._begun = True
         self.market.begin(self.clock.read(), listening=True)
         connection.streams[name] = stream
         self.hub.setdefault(stream, {})[connection, name] = None
@@ -188,7 +191,13 @@ class Dialect:
         return max(1, (minute + MINUTE - now) // SECOND)
 
     def report(self) -> dict[str, Any]:
-        return {"connects": self.connects, "broken": dict(self.broken), "weight": self.weight}
+        told = "ended" if self.market.over() else "playing"
+        return {
+            "connects": self.connects,
+            "broken": dict(self.broken),
+            "weight": self.weight,
+            "market": told if self._begun else "waiting",
+        }
 
 
 Handler = Callable[[Mapping[str, str]], Answer]

@@ -7,6 +7,7 @@ without either until it is ended. ``fired`` counts what was really done: a frame
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -61,6 +62,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 _DEPTH = ("*@depth", "level2:*")
 _HOW = {"cut": ("fin", "reset", "close"), "malformed": ("cut", "garbage", "utf8", "huge")}
 _HUGE = 10 << 20
+_SPEED = re.compile(r"@(\d+ms|1s|3s)$")
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,6 +101,7 @@ def parse(body: bytes) -> Fault:
     takes = FIELDS[fault.kind]
     if extra := [name for name in given if name not in ("kind", *takes)]:
         raise BadFault(f"{fault.kind} takes {', '.join(takes) or 'nothing'}; not {extra[0]!r}")
+    fault.stream = canonical(fault.stream)
     if fault.how and fault.how not in _HOW[fault.kind]:
         raise BadFault(f"how {fault.kind} goes is one of {', '.join(_HOW[fault.kind])}, not {fault.how!r}")
     numbers = ("for_s", "count", "delay_s", "bytes_per_s", "announce_s", "life_s")
@@ -393,6 +396,11 @@ class Faults:
 
 
 _STREAM = frozenset(("drop", "freeze", "gap", "delay", "duplicate", "reorder", "malformed"))
+
+
+def canonical(name: str) -> str:
+    """The stream we know under the name a client used: its speed is ours to choose."""
+    return _SPEED.sub("", name)
 
 
 def _given(fault: Fault) -> dict[str, Any]:

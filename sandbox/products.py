@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from bus.clock import SECOND
+from bus.clock import NEVER, SECOND
 from feeds.coinbase.rfc3339 import nanoseconds
 from sandbox.candles import MINUTE_MS, Candle, Candles, floor, text, units
 from sandbox.listing import Terms
@@ -114,6 +114,10 @@ class ProductMarket:
 
     def due(self) -> int:
         return min(self._tick_due, self.tape.due())
+
+    def over(self) -> bool:
+        """Whether nothing will happen any more."""
+        return self.tape.due() >= NEVER
 
     def advance(self, until_ns: int) -> Iterator[tuple[int, str, str]]:
         """(when, channel:product, event) of everything sent up to and including ``until_ns``."""

@@ -197,7 +197,10 @@ class Sandbox:
 
     async def _post_fault(self, request: web.Request) -> web.Response:
         try:
-            number = self.faults.post(parse(await request.read()))
+            fault = parse(await request.read())
+            if fault.venue and fault.venue not in self.venues:
+                raise BadFault(f"no venue {fault.venue!r} here; there are {', '.join(self.venues)}")
+            number = self.faults.post(fault)
         except BadFault as error:
             return _json({"error": str(error)}, status=400)
         return _json({"number": number, "clock_ns": self.clock.read()})

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from bus.clock import DAY, HOUR, SECOND
+from bus.clock import DAY, HOUR, NEVER, SECOND
 from sandbox.candles import INTERVALS, UNIT, Candle, Candles, floor, text, units
 from sandbox.listing import Terms
 
@@ -100,6 +100,10 @@ class Market:
 
     def due(self) -> int:
         return min(self._tick_due, self.tape.due())
+
+    def over(self) -> bool:
+        """Whether nothing will happen any more."""
+        return self.tape.due() >= NEVER
 
     def advance(self, until_ns: int) -> Iterator[tuple[int, str, str]]:
         """(when, stream, data) of everything sent up to and including ``until_ns``."""

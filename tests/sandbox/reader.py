@@ -19,6 +19,7 @@ class Reader:
         self.protocol = protocol(venue, lambda _venue, _symbol: None)
         self.books: dict[str, Book] = {}
         self.events: list[object] = []
+        self.frames = 0
 
     @property
     def book(self) -> Book:
@@ -27,6 +28,7 @@ class Reader:
 
     def hear(self, raws: Iterable[str], url: str = "") -> None:
         for raw in raws:
+            self.frames += not url
             events = self.protocol.reply(url, raw, 1) if url else self.protocol.receive(raw, 1, "c")
             for event in events:
                 self.events.append(event)

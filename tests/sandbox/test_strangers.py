@@ -77,7 +77,7 @@ def words(known: list[str]) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.property
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.data())
 def test_every_message_gets_an_answer_that_is_json(data):
     for name, known in (("binance", BINANCE_WORDS), ("coinbase", COINBASE_WORDS)):
