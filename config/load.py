@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from config.schema import Config, InstrumentTerms, Regime, Venue
+from config.schema import Config, InstrumentTerms, Regime, Trading, Venue
 
 PREFIX = "ARGUS__"
 DELIMITER = "__"
@@ -47,6 +47,16 @@ def load(path: Path | None, overrides: Sequence[str], environ: Mapping[str, str]
         *_environment(environ),
         *(_override(text) for text in overrides),
     ]
+    return _resolved(layers)
+
+
+def changed(trading: Trading, overrides: Sequence[str]) -> Trading:
+    """A resolved ``trading`` with settings changed, each as ``--set`` takes them."""
+    layers = [_Layer("the session", {"trading": trading.model_dump()}), *(_override(text) for text in overrides)]
+    return _resolved(layers).trading
+
+
+def _resolved(layers: Sequence[_Layer]) -> Config:
     try:
         return Config.model_validate(reduce(_merge, (layer.values for layer in layers)))
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from bus.journal import Chain
 from bus.values import Instrument
 from config.schema import Process, Trading
 from daemon import session
-from daemon.app import END_OF_DATA, open_sources
+from daemon.app import END_OF_DATA, Opened, open_sources
 from daemon.errors import Usage
 from daemon.session import Session
 from daemon.sources import Source
@@ -28,13 +28,17 @@ class Again:
     trading: Trading
     instruments: Sequence[Instrument]
     venues: Sequence[str]
-    sources: Sequence[Source]
     limit: int | None
     notes: list[str]
+    _open: Callable[[], Sequence[Source]]
 
-    def core(self, chain: Chain, on_error: OnError, **changes: Any) -> Core:
-        """The session's parts joined anew."""
-        return build(changes.pop("trading", self.trading), self.instruments, self.venues, chain, on_error, **changes)
+    def sources(self) -> Sequence[Source]:
+        """Its inputs from the start; each call opens them anew."""
+        return self._open()
+
+    def core(self, chain: Chain, on_error: OnError, trading: Trading | None = None, **other: Any) -> Core:
+        """The session's parts joined anew, with what ``build`` takes besides."""
+        return build(trading or self.trading, self.instruments, self.venues, chain, on_error, **other)
 
 
 def reopen(written: Session, data: Sequence[Path] = ()) -> Again:
@@ -45,10 +49,14 @@ def reopen(written: Session, data: Sequence[Path] = ()) -> Again:
     process = Process.model_validate(manifest["config"]["process"])
     venues = list(dict.fromkeys(entry["venue"] for entry in manifest["data"]))
     given = venues[0] if len(venues) == 1 else None  # as --venue was, had it been needed
-    opened = open_sources(files, given, trading, process, manifest["intervals"], manifest["instrument"])
-    here = [instrument for instrument in opened.instruments if instrument.venue in venues]
+
+    def opened() -> Opened:
+        return open_sources(files, given, trading, process, manifest["intervals"], manifest["instrument"])
+
+    here = [instrument for instrument in opened().instruments if instrument.venue in venues]
     interrupted = manifest["ended"] is not None and manifest["reason"] != END_OF_DATA
-    return Again(written, trading, here, venues, opened.sources, manifest["inputs"] if interrupted else None, notes)
+    limit = manifest["inputs"] if interrupted else None
+    return Again(written, trading, here, venues, limit, notes, lambda: opened().sources)
 
 
 def _data(manifest: Mapping[str, Any], given: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -22,6 +22,7 @@ from bus import money
 from daemon.commands import running
 from daemon.commands.council import council
 from daemon.commands.sandbox import sandbox
+from daemon.commands.why import why
 from daemon.errors import CLEAN, CONFIG, ERROR, LOCKED, USAGE, LockHeld, Usage
 
 app = typer.Typer(
@@ -271,6 +272,7 @@ app.command()(sandbox)
 app.command()(council)
 app.command()(running.run)
 app.command()(running.record)
+app.command()(why)
 
 
 def parse_params(text: str) -> dict[str, Any]:

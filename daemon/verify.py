@@ -76,7 +76,7 @@ async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | Non
     failures: list[str] = []
     core = again.core(comparing, lambda where, error: failures.append(where))
     try:
-        await play(core, again.sources, comparing.check, watch=watch, limit=again.limit)
+        await play(core, again.sources(), comparing.check, watch=watch, limit=again.limit)
         if manifest["ended"] is not None:
             core.close()
             comparing.check(last=True)

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from brokers.outbox import Outbox
 from brokers.router import Router
-from bus.bus import Bus, Handler
+from bus.bus import Bus, Handler, OnFailure
 from bus.clock import SECOND, Clock
 from bus.events import Bar, PartFailed, SessionClosed, SessionOpened, StateRestored
 from bus.inputs import Input
@@ -137,16 +137,17 @@ def build(
     strategies: Sequence[tuple[str, Strategy, Sequence[str] | None]] | None = None,
     step_ns: int = SECOND,
     boot: int | None = None,
+    make_bus: Callable[[OnFailure], Bus] = Bus,
 ) -> Core:
     """Join the parts for a session on the simulated venue.
 
     ``strategies`` (id, strategy, instruments) stand in for those the config names; ``step_ns`` is the finest step
     that the report's samples need. A live session has a ``boot``, the number of its process's start, and obeys
-    commands. Raises UnknownStrategy, BadParameter.
+    commands. ``make_bus`` may make a bus that is watched. Raises UnknownStrategy, BadParameter.
     """
     clock = Clock()
     failures: list[Callable[[Handler, object, Exception], None]] = []
-    bus = Bus(lambda handler, event, error: failures[0](handler, event, error))  # noqa: PLW0108  # filled in below
+    bus = make_bus(lambda handler, event, error: failures[0](handler, event, error))  # noqa: PLW0108  # filled in below
     chain.attach(bus)
     market = Market(list(instruments))
     market.attach(bus)

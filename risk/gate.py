@@ -8,6 +8,7 @@ fails closed: where the market, the instrument or the account's worth is not kno
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -78,6 +79,8 @@ class Gate:
         self.missed: Callable[[], str] | None = None
         self.state = TradingState.DISCONNECTED
         self.refused = 0
+        self.on_judged: Callable[[str, list[Check]], None] | None = None
+        """Told of every order that came before the rules, with all their answers, where somebody asks why."""
 
     def attach(self, bus: Bus) -> None:
         bus.subscribe(Decision, self.on_decision)
@@ -110,6 +113,8 @@ class Gate:
         except ArithmeticError:
             self._refuse(decision.intent_id, decision.strategy, intent.instrument, "translator", _TOO_LONG)
             return
+        if self.on_judged is not None:
+            self.on_judged(order.intent_id, self._checks(proposal))
         if not all_kept(proposal, self._limits, self._standing):
             self._break(proposal)
             return
@@ -319,6 +324,12 @@ class Gate:
         """Somebody looked, and lets what halted an earlier session be over."""
         self._halted_by = self._standing.killed = ""
         self._standing.rejects = 0
+
+    def relimit(self, limits: Limits, default_notional: Decimal) -> None:
+        """Hold what comes from here on to other limits; what was halted stays halted."""
+        self._limits, self._default_notional = limits, default_notional
+        self._standing.approved_ns = deque(self._standing.approved_ns, maxlen=limits.max_orders)
+        self._equity.arm(limits.max_drawdown_bps / 10_000, self._on_drawdown)
 
     def halt(self, rule: str, reason: str, checks: list[Check] | None = None) -> None:
         """Close the gate for good and pull what is open; positions are kept."""

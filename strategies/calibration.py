@@ -71,7 +71,7 @@ class Calibration:
     def _fold(self) -> None:
         by_regime: dict[str, list[Outcome]] = {}
         for row in self._rows:
-            by_regime.setdefault(row.regime, []).append(row)
+            by_regime.setdefault(str(row.regime), []).append(row)
         self._rows = []
         for regime, rows in by_regime.items():
             new = _sums(rows)

@@ -148,13 +148,14 @@ class _Table:
     ``nobody`` is a row of votes and weights with a place for each voter of the council, those of other tables empty.
     """
 
-    __slots__ = ("bars", "nobody", "stances", "voters")
+    __slots__ = ("bars", "last", "nobody", "stances", "voters")
 
     def __init__(self, voters: Sequence[_Voter], nobody: tuple[list[float], list[float]]) -> None:
         self.voters = voters
         self.nobody = nobody
         self.stances: dict[str, _Stance] = {}
         self.bars = 0
+        self.last: tuple[str, list[Ballot], Support] = ("", [], (0.0, 0.0, 0.0))
 
 
 class _Voter:
@@ -210,6 +211,10 @@ class Council:
         self._asked: dict[str, tuple[int, float | None, float | None]] = {}
         self.emitted = 0
 
+    def tally(self, instrument: str, interval_ns: int) -> tuple[str, list[Ballot], Support]:
+        """Regime, votes and support on the last closed bar of a series, whether or not anybody spoke."""
+        return self._tables[instrument, interval_ns].last
+
     def weights(self) -> dict[str, float]:
         """What each voter weighs now, outside any regime."""
         learned = self._feedback.factors if self._feedback is not None else {}
@@ -249,6 +254,7 @@ class Council:
         ballots = self._ballots(table, spoken, bar, regime)
         self._score(table, ballots, bar, regime)
         found = support(self.rules.rule, ballots)
+        table.last = regime, ballots, found
         intent = self._intent(table, ballots, found, bar.instrument)
         if spoken or intent is not None:
             action = intent.action if intent is not None else Action.HOLD

@@ -57,6 +57,6 @@ def made_again(written: Session, data: Sequence[Path]) -> dict[str, Any]:
     again, chain = reopen(written, data), Chain()
     core = again.core(chain, lambda _where, _error: None)
     with progress("making the table again") as watch:
-        run_async(play(core, again.sources, chain.seal, watch=watch, limit=again.limit))
+        run_async(play(core, again.sources(), chain.seal, watch=watch, limit=again.limit))
     assert core.council is not None, "the session's config says so"
     return calibration.document(core.council)
