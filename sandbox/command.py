@@ -20,6 +20,7 @@ from sandbox.clock import Clock, RunningClock
 from sandbox.coinbase import Coinbase
 from sandbox.dialect import Dialect
 from sandbox.faults import Faults
+from sandbox.model import LISTINGS
 from sandbox.playback import BinanceTape, Reel, load
 from sandbox.playback_products import CoinbaseTape
 from sandbox.seeded import SeededProducts, SeededTape
@@ -73,6 +74,7 @@ def run(
     recordings: Sequence[Path],
     market: str,
     seed: int,
+    symbols: Sequence[str],
     rate: float,
     port: int,
     activity: float,
@@ -86,7 +88,9 @@ def run(
         clock = RunningClock(rate)
     except ValueError as error:
         raise Usage(f"--rate: {error}") from error
-    speakers = recorded(load(recordings)) if recordings else seeded(seed, activity, flood)
+    if unknown := [symbol for symbol in symbols if symbol not in LISTINGS]:
+        raise Usage(f"no market for {unknown[0]!r}; there is one for {', '.join(LISTINGS)}")
+    speakers = recorded(load(recordings)) if recordings else seeded(seed, activity, flood, symbols)
     sandbox = Sandbox(clock, speakers)
     run_async(_serve(sandbox, port, out, json=json))
     err.print("sandbox closed")
@@ -94,7 +98,6 @@ def run(
 
 async def _serve(sandbox: Sandbox, port: int, out: Console, *, json: bool) -> None:
     await sandbox.start(port)
-    _tell(sandbox.address(), out, json=json)
     assert sandbox.failed is not None
     stopped, loop = sandbox.failed, asyncio.get_running_loop()
 
@@ -105,6 +108,7 @@ async def _serve(sandbox: Sandbox, port: int, out: Console, *, json: bool) -> No
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
             loop.add_signal_handler(number, stop)
+    _tell(sandbox.address(), out, json=json)
     try:
         await stopped
     finally:
