@@ -13,15 +13,19 @@ from config.schema import Process, Trading
 from daemon import session
 from daemon.app import END_OF_DATA, Opened, open_sources
 from daemon.errors import Usage
+from daemon.refold import LIVE, Refold
+from daemon.replay import Stop, Watch, play, run_async
 from daemon.session import Session
 from daemon.sources import Source
 from daemon.wiring import Core, OnError, build
+
+Through = Callable[[Stop, Watch | None], None]
 
 
 @dataclass
 class Again:
     """A session opened to be run again. ``limit`` is how many inputs it took where it was interrupted, None for all;
-    ``notes`` say what is not as it was.
+    ``notes`` say what is not as it was. A live session holds its own recording, so it needs none of the files.
     """
 
     written: Session
@@ -32,6 +36,10 @@ class Again:
     notes: list[str]
     _open: Callable[[], Sequence[Source]]
 
+    @property
+    def live(self) -> bool:
+        return self.written.manifest["mode"] in LIVE
+
     def sources(self) -> Sequence[Source]:
         """Its inputs from the start; each call opens them anew."""
         return self._open()
@@ -40,10 +48,33 @@ class Again:
         """The session's parts joined anew, with what ``build`` takes besides."""
         return build(trading or self.trading, self.instruments, self.venues, chain, on_error, **other)
 
+    def begin(self, chain: Chain, trading: Trading | None = None, **other: Any) -> tuple[Core, Through]:
+        """The parts joined anew, and what runs the session's inputs through them until told to stop."""
+        if self.live:
+            fold = Refold(self.written, chain, trading=trading, **other)
+
+            def refold(stop: Stop, _: Watch | None) -> None:
+                def on() -> bool:
+                    chain.seal()
+                    return not stop.reason
+
+                fold.run(on)
+
+            return fold.core, refold
+        core = self.core(chain, lambda _where, _error: None, trading, **other)
+
+        def replay(stop: Stop, watch: Watch | None) -> None:
+            run_async(play(core, self.sources(), chain.seal, stop=stop, watch=watch, limit=self.limit))
+
+        return core, replay
+
 
 def reopen(written: Session, data: Sequence[Path] = ()) -> Again:
     """Raises Usage where a recording is missing, SessionError or ConfigError where the manifest cannot be followed."""
     manifest = written.manifest
+    if manifest["mode"] in LIVE:
+        trading = Trading.model_validate(manifest["config"]["trading"])
+        return Again(written, trading, [], [], None, of_build(manifest), list)
     files, notes = _data(manifest, data)
     trading = Trading.model_validate(manifest["config"]["trading"])
     process = Process.model_validate(manifest["config"]["process"])

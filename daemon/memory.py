@@ -11,6 +11,9 @@ from sim import memory as venue_memory
 if TYPE_CHECKING:
     from daemon.wiring import Core
 
+COUNCIL = "council"
+"""Under which name the council's state is kept."""
+
 
 def remember(core: Core, parent: str, seq: int, head: bytes) -> StateRestored:
     """The state of ``core``, for a session that continues ``parent`` after its last record; ``ns`` is not said yet."""
@@ -38,7 +41,7 @@ def remember(core: Core, parent: str, seq: int, head: bytes) -> StateRestored:
         core.equity.state(),
         core.bars.state() if core.bars is not None else [],
         core.history.state(),
-        {},
+        {COUNCIL: core.council.state()} if core.council is not None else {},
     )
 
 
@@ -56,3 +59,5 @@ def recall(core: Core, state: StateRestored) -> None:
         core.bars.restore(state.forming)
     core.history.restore(state.bars)
     core.equity.restore(state.equity)
+    if core.council is not None and COUNCIL in state.more:
+        core.council.restore(state.more[COUNCIL])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from bus import inputs
 from bus.clock import SECOND
@@ -31,19 +32,26 @@ LIVE = ("paper", "record")
 
 class Refold:
     """One session's core, made again. ``inputs`` counts what it has accepted; ``ended`` says that the recording came
-    to its ``end``.
+    to its ``end``. What ``build`` takes besides may be given.
     """
 
-    def __init__(self, session: Session, chain: Chain, on_error: Callable[[str, Exception], None] = lambda *_: None):
+    def __init__(
+        self,
+        session: Session,
+        chain: Chain,
+        on_error: Callable[[str, Exception], None] = lambda *_: None,
+        trading: Trading | None = None,
+        **other: Any,
+    ) -> None:
         manifest = session.manifest
-        trading = Trading.model_validate(manifest["config"]["trading"])
+        trading = trading or Trading.model_validate(manifest["config"]["trading"])
         instruments = models.instruments_of(trading)
         venues = list(dict.fromkeys(feed["venue"] for feed in manifest["feeds"]))
         here = [instrument for instrument in instruments if instrument.venue in venues]
         self._session = session
         self._protocols = sources.protocols_of(manifest["feeds"], instruments)
         self._of: dict[str | None, VenueProtocol] = {}
-        self.core = build(trading, here, venues, chain, on_error, step_ns=SECOND, boot=manifest["boot"])
+        self.core = build(trading, here, venues, chain, on_error, step_ns=SECOND, boot=manifest["boot"], **other)
         self.restored = opening_state(session)
         self.inputs = 0
         self._end: Input | None = None

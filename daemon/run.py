@@ -28,7 +28,7 @@ from bus.journal import Journal
 from bus.values import Instrument, TradingState
 from config import load as config
 from config.schema import Process, Recording, Trading, canonical
-from daemon import ending, models, recorder, session
+from daemon import calibration, ending, models, recorder, session
 from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT
 from daemon.killfile import KillFile
 from daemon.live import Accept, Door
@@ -368,6 +368,8 @@ class Live:
             self.recorder.close()
         door.journal.close()
         session.replace_file(self.session.path / session.CURVE, orjson.dumps(core.sampler.curve()))
+        if core.council is not None:
+            calibration.write(self.session, core.council)
         handed.write(self.session, core.chain)
         worth, _ = core.worth()
         summary = {

@@ -21,12 +21,12 @@ from bus.events import Bar, CouncilVoted
 from bus.journal import Chain
 from bus.values import Action
 from config.load import changed
-from daemon.again import Again
+from daemon.again import Again, Through
 from daemon.digest import iso
 from daemon.errors import Usage
 from daemon.nearest import Flip, Trial, search, searched
 from daemon.probe import SETTINGS, Answer, Changes, Facts, Key, Probe
-from daemon.replay import Stop, Watch, play, run_async
+from daemon.replay import Stop, Watch
 from daemon.show import named
 from daemon.wiring import Core, load_all
 
@@ -46,18 +46,21 @@ class Found:
 
 
 def bars_of(again: Again, watch: Watch | None = None) -> dict[tuple[str, int], array[int]]:
-    """When the closed bars of the session ended, by instrument and interval. Nobody trades in this run."""
+    """When the closed bars of the session ended, by instrument and interval. Nobody trades where nobody need."""
     ends: dict[tuple[str, int], array[int]] = {}
-    quiet = again.trading.model_copy(update={"council": type(again.trading.council)(), "strategies": []})
     chain = Chain()
-    core = again.core(chain, lambda _where, _error: None, quiet, strategies=[])
+    if again.live:  # it may go on from another's state, strategies included
+        core, through = again.begin(chain)
+    else:
+        quiet = again.trading.model_copy(update={"council": type(again.trading.council)(), "strategies": []})
+        core, through = again.begin(chain, quiet, strategies=[])
 
     def note(bar: Bar) -> None:
         if bar.closed:
             ends.setdefault((bar.instrument, bar.interval_ns), array("q")).append(bar.end_ns)
 
     core.bus.subscribe(Bar, note)
-    run_async(play(core, again.sources(), chain.seal, watch=watch, limit=again.limit))
+    through(Stop(), watch)
     return ends
 
 
@@ -134,7 +137,7 @@ def _ns(when: datetime) -> int:
 
 def run_with(again: Again, key: Key, changes: Changes, watch: Watch | None = None) -> Facts:
     """What is seen of the bar in a run of its own, with the changes in force from it on."""
-    core, probe = _probed(again)
+    core, probe, through = _probed(again)
     seen: list[Facts] = []
     stop = Stop()
 
@@ -149,7 +152,7 @@ def run_with(again: Again, key: Key, changes: Changes, watch: Watch | None = Non
         stop("the bar was seen")
 
     probe.reached, probe.done = reached, done
-    run_async(play(core, again.sources(), probe.seal, stop=stop, watch=watch, limit=again.limit))
+    through(stop, watch)
     if not seen:
         raise Usage(f"no closed bar of {key[0]} ends at {iso(key[2])}")
     return seen[0]
@@ -173,7 +176,7 @@ def _alone(again: Again, key: Key) -> Trial:
 
 
 def _explain_forked(again: Again, keys: set[Key], watch: Watch | None) -> dict[Key, Found]:
-    core, probe = _probed(again)
+    core, probe, through = _probed(again)
     found: dict[Key, Found] = {}
     stop = Stop()
 
@@ -194,7 +197,7 @@ def _explain_forked(again: Again, keys: set[Key], watch: Watch | None) -> dict[K
 
     probe.reached, parent = reached, os.getpid()
     try:
-        run_async(play(core, again.sources(), probe.seal, stop=stop, watch=watch, limit=again.limit))
+        through(stop, watch)
     finally:
         if os.getpid() != parent:  # a child that lost its way must not go on as its parent
             os._exit(1)
@@ -236,13 +239,13 @@ def _report(pipe: int, facts: Facts) -> None:
 _encode = msgspec.msgpack.Encoder(enc_hook=lambda value: value.item()).encode
 
 
-def _probed(again: Again) -> tuple[Core, Probe]:
+def _probed(again: Again) -> tuple[Core, Probe, Through]:
     trading = again.trading.model_copy(update={"journal": type(again.trading.journal)()})
     probe, seats = Probe(trading), load_all(trading)
     probe.watch(seats)
-    core = again.core(probe, lambda _where, _error: None, trading, strategies=seats, make_bus=probe.bus)
+    core, through = again.begin(probe, trading, strategies=seats, make_bus=probe.bus)
     core.gate.on_judged = probe.judged
-    return core, probe
+    return core, probe, through
 
 
 def _key(bar: Bar) -> Key:

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
+from msgspec import convert, to_builtins
 
 from bus.bus import Bus
 from bus.clock import NEVER, SECOND, Clock
@@ -211,6 +212,35 @@ class Council:
         self._asked: dict[str, tuple[int, float | None, float | None]] = {}
         self.emitted = 0
 
+    def state(self) -> dict[str, Any]:
+        """What a restart must give back to ``restore``: the stances, what was asked for, the count of intents, and what
+        feedback has learned. The calibration table begins anew with each session.
+        """
+        return {
+            "emitted": self.emitted,
+            "asked": {instrument: list(asked) for instrument, asked in self._asked.items()},
+            "tables": [
+                [*series, table.bars, [[name, s.direction, s.last_bar, s.until_ns, to_builtins(s.intent)]]]
+                for series, table in self._tables.items()
+                for name, s in table.stances.items()
+            ],
+            "feedback": self._feedback.state() if self._feedback is not None else {},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.emitted = state["emitted"]
+        self._asked = {
+            instrument: (direction, exposure, size)
+            for instrument, (direction, exposure, size) in state["asked"].items()
+        }
+        for instrument, interval_ns, bars, stances in state["tables"]:
+            table = self._table(instrument, interval_ns)
+            table.bars = bars
+            for name, direction, last_bar, until_ns, intent in stances:
+                table.stances[name] = _Stance(direction, convert(intent, Intent), last_bar, until_ns)
+        if self._feedback is not None and state["feedback"]:
+            self._feedback.restore(state["feedback"])
+
     def tally(self, instrument: str, interval_ns: int) -> tuple[str, list[Ballot], Support]:
         """Regime, votes and support on the last closed bar of a series, whether or not anybody spoke."""
         return self._tables[instrument, interval_ns].last
@@ -240,11 +270,7 @@ class Council:
     def on_bar(self, bar: Bar) -> None:
         if not bar.closed:
             return
-        table = self._tables.get((bar.instrument, bar.interval_ns))
-        if table is None:
-            voters = [voter for voter in self._voters if voter.votes_on(bar.instrument)]
-            nobody = [math.nan] * len(self._voters), [0.0] * len(self._voters)
-            table = self._tables[bar.instrument, bar.interval_ns] = _Table(voters, nobody)
+        table = self._table(bar.instrument, bar.interval_ns)
         table.bars += 1
         spoken = self._spoken if self._bar == (bar.instrument, bar.interval_ns, bar.end_ns) else {}
         self._spoken = {}
@@ -270,6 +296,14 @@ class Council:
             self._bus.publish(Decision(self._clock.now, id, NAME, intent))
         elif self._on_hold is not None:
             self._on_hold(self._clock.now, NAME, bar.instrument, bar.end_ns, self._shortfall(found))
+
+    def _table(self, instrument: str, interval_ns: int) -> _Table:
+        table = self._tables.get((instrument, interval_ns))
+        if table is None:
+            voters = [voter for voter in self._voters if voter.votes_on(instrument)]
+            nobody = [math.nan] * len(self._voters), [0.0] * len(self._voters)
+            table = self._tables[instrument, interval_ns] = _Table(voters, nobody)
+        return table
 
     def on_fill(self, fill: OrderFilled) -> None:
         if self._feedback is not None and fill.strategy == NAME:

@@ -13,8 +13,8 @@ else that happens reaches a weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -58,6 +58,29 @@ class Feedback:
         self._trips = trips
         self._entries: dict[str, _Entry] = {}
 
+    def state(self) -> dict[str, Any]:
+        """JSON-ready, for a restart."""
+        entries = {
+            name: [e.direction, list(e.behind), e.turned[0], list(e.turned[1])] for name, e in self._entries.items()
+        }
+        return {
+            "factors": dict(self.factors),
+            "losses": dict(self._losses),
+            "votes": dict(self._votes),
+            "scored": self._scored,
+            "entries": entries,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Voters who are no longer there are forgotten; trips are counted from here on."""
+        for kept, name in ((self.factors, "factors"), (self._losses, "losses"), (self._votes, "votes")):
+            kept.update({voter: value for voter, value in state[name].items() if voter in kept})
+        self._scored = state["scored"]
+        for instrument, (direction, behind, turned, turners) in state["entries"].items():
+            entry = self._entries[instrument] = _Entry()
+            entry.direction, entry.behind, entry.turned = direction, list(behind), (turned, list(turners))
+            entry.count(self._trips(instrument))
+
     def score(self, outcome: Outcome) -> Iterator[Change]:
         """``hedge``: a bar's outcome is known."""
         if self.terms.rule != HEDGE or not outcome.went:
@@ -94,7 +117,7 @@ class Feedback:
         if self.terms.rule != REALISED or trips is None or entry is None or trips.count == entry.trips:
             return
         result = (trips.wins - entry.wins) - (trips.losses - entry.losses)
-        entry.trips, entry.wins, entry.losses = trips.count, trips.wins, trips.losses
+        entry.count(trips)
         behind = entry.behind
         entry.direction, entry.behind = entry.turned
         entry.turned = (0, [])
@@ -124,3 +147,7 @@ class _Entry:
         self.behind: list[str] = []
         self.turned: tuple[int, list[str]] = (0, [])
         self.trips = self.wins = self.losses = 0
+
+    def count(self, trips: RoundTrips | None) -> None:
+        if trips is not None:
+            self.trips, self.wins, self.losses = trips.count, trips.wins, trips.losses

@@ -52,11 +52,10 @@ def made_again(written: Session, data: Sequence[Path]) -> dict[str, Any]:
     from daemon import calibration
     from daemon.again import reopen
     from daemon.cli import progress
-    from daemon.replay import play, run_async
+    from daemon.replay import Stop
 
-    again, chain = reopen(written, data), Chain()
-    core = again.core(chain, lambda _where, _error: None)
+    core, through = reopen(written, data).begin(Chain())
     with progress("making the table again") as watch:
-        run_async(play(core, again.sources(), chain.seal, watch=watch, limit=again.limit))
+        through(Stop(), watch)
     assert core.council is not None, "the session's config says so"
     return calibration.document(core.council)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import math
 import os
@@ -14,8 +15,10 @@ from daemon import why
 from daemon.again import Again, reopen
 from daemon.probe import Changes, Key
 from daemon.session import Session
+from daemon.verify import verify
 from tests.acceptance import tape
 from tests.acceptance.command import argus, journal, replay
+from tests.daemon.live_world import World, lines, records
 
 DRAWN = 200 if os.environ.get("ARGUS_CAMPAIGN") else 3
 CROSS = ("--strategy", "ema_cross", "--params", "fast=3,slow=8")
@@ -259,3 +262,54 @@ def test_the_bar_meant_is_the_last_that_had_closed(text, expected):
 
 def test_changes_are_written_as_they_are_tried():
     assert Changes(1.5, ("limits.max_notional=5",)).words() == ["close=1.5", "limits.max_notional=5"]
+
+
+# --- live sessions ---------------------------------------------------------------------------------------------
+
+LIVE_COUNCIL = """
+[trading.bars]
+intervals = ["1s"]
+[trading.council]
+mode = "council"
+threshold = 0.5
+[[trading.strategies]]
+use = "ema_cross"
+name = "quick"
+params = { fast = 2, slow = 4 }
+[[trading.strategies]]
+use = "ema_cross"
+name = "slow"
+params = { fast = 3, slow = 6 }
+"""
+
+
+async def two_sessions(folder: Path) -> tuple[Path, Path]:
+    """One, and the one that continues it; both verified."""
+    items = lines(1.0)
+    world = World(folder, iter(items[: len(items) // 3]), config_text=LIVE_COUNCIL)
+    first = await world.run_through()
+    opened = [item for item in items if item.kind == "connect"]
+    world.items = iter([*opened, *items[len(items) // 3 :]])
+    second = await world.run_through()
+    for ended in (first, second):
+        assert (await verify(Session.open(ended.session))).equal
+    return first.session, second.session
+
+
+def test_a_live_session_and_the_one_that_continues_it_are_asked_like_any_other(tmp_path):
+    first, second = asyncio.run(two_sessions(tmp_path))
+
+    ids = [r["intent_id"] for session in (first, second) for r in records(session, "Decision")]
+    assert ids == [f"council-{n + 1}" for n in range(len(ids))]
+    assert all(records(session, "Decision") for session in (first, second))
+    for session in (first, second):
+        ns = records(session, "Decision")[-1]["ns"]
+        said = argus("why", NAME, ns, "--session", session, "--json").summary
+        assert (said["mode"], said["gates"][-1]["strategy"]) == ("council", "council")
+    assert said["blocker"]["rule"] == "no_market"  # its book never became whole
+    said = argus("why", NAME, records(first, "OrderApproved")[-1]["ns"], "--session", first, "--json").summary
+    flip = [word for text in said["nearest"]["what_if"] for word in ("--what-if", text)]
+    assert argus("why", NAME, said["time"], "--session", first, *flip, "--json").summary["flipped"]
+    left = argus("council", second, "--json").summary
+    (second / "council.json").unlink()
+    assert argus("council", second, "--json").summary == left

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal as D
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged
 from bus.values import Action, Ballot, Kind
 from portfolio.lots import RoundTrips
 from strategies.council import FLAT, LONG, RULES, SHORT, Council, Rules, blend, of, support, verdict
+from strategies.feedback import Terms
 from strategies.port import Strategy, View, Wishes
 from tests.strategies.world import BTC, MINUTE, Says, World, bar, filled, order, trade
 
@@ -371,6 +373,22 @@ def test_a_forming_bar_is_nobody_s_business():
     room.hear(bar(0, closed=False))
 
     assert (room.votes, room.held, room.decided) == ([], [], [])
+
+
+@pytest.mark.parametrize("rule", ["hedge", "realised", ""])
+def test_a_council_goes_on_from_its_state_as_if_it_had_never_stopped(rule):
+    script = [ENTER, None, EXIT, None, ENTER, SELL_SHORT, None, ENTER]
+    terms = Terms(rule=rule, rate=0.5, floor=0.5, ceiling=2.0, every_bars=1, min_votes=1) if rule else None
+    changes: dict[str, Any] = {"threshold": 0.5, "stands_bars": 3, "feedback": terms}
+    whole = Room(Script(*script), Script(None, ENTER), **changes).minutes(8)
+    first = Room(Script(*script[:4]), Script(None, ENTER), **changes).minutes(4)
+    second = Room(Script(*script[4:]), Script(), **changes)
+
+    second.council.restore(msgspec.json.decode(msgspec.json.encode(first.council.state())))
+    second.hear(*(bar(n) for n in range(4, 8)))
+
+    assert first.actions + second.actions == whole.actions
+    assert [v.support for v in first.votes + second.votes] == [v.support for v in whole.votes]
 
 
 # --- any council -----------------------------------------------------------------------------------------------
