@@ -94,6 +94,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     """Trades of ``[start_ns, end_ns)`` by the venue's clock. A closed bar never changes.
 
     ``gap`` says that data known to be missing falls inside it. ``trades`` is 0 when the source does not say.
+    ``backfilled`` says that we did not hear its trades: the venue told us the bar when we asked.
     """
 
     instrument: str
@@ -109,6 +110,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     closed: bool
     gap: bool
     local_ns: int
+    backfilled: bool = False
 
 
 class Kline(msgspec.Struct, frozen=True, gc=False):
@@ -249,6 +251,34 @@ class FeedOpened(Record, frozen=True):
 class FeedLost(Record, frozen=True):
     conn: str
     reason: str
+
+
+class FeedRetired(Record, frozen=True):
+    """A socket was let go after another had taken over what it carried: nothing is missing."""
+
+    conn: str
+    reason: str
+
+
+class SourceSwitched(Record, frozen=True):
+    """A connection now listens at ``url``, because the source before it failed."""
+
+    conn: str
+    url: str
+    reason: str
+
+
+class StreamStale(Record, frozen=True):
+    """Nothing we have of ``stream`` is young enough to trade on; the instrument is untradeable until it is fresh."""
+
+    instrument: str
+    stream: str
+    reason: str
+
+
+class StreamFresh(Record, frozen=True):
+    instrument: str
+    stream: str
 
 
 class DataGap(Record, frozen=True):
@@ -582,6 +612,10 @@ RECORDS: dict[str, type[Record]] = {
         InstrumentListed,
         FeedOpened,
         FeedLost,
+        FeedRetired,
+        SourceSwitched,
+        StreamStale,
+        StreamFresh,
         DataGap,
         BookInvalidated,
         BookRestored,

@@ -1,4 +1,4 @@
-"""What may enter the core: the nine inputs. A recorded line *is* an input, field for field.
+"""What may enter the core. A recorded line *is* an input, field for field.
 
 Nothing else changes the core's state. ``ts`` is when we heard it, in integer nanoseconds UTC; None only on a
 recording's ``meta`` lines, which carry no time of their own.
@@ -14,6 +14,8 @@ FRAME = None
 HTTP = "http"
 CONNECT = "connect"
 DISCONNECT = "disconnect"
+RETIRE = "retire"
+SWITCH = "switch"
 TICK = "tick"
 COMMAND = "command"
 BROKER = "broker"
@@ -24,14 +26,16 @@ META = "meta"
 SENT = "sent"
 END = "end"
 
-KINDS = frozenset({HTTP, CONNECT, DISCONNECT, TICK, COMMAND, BROKER, EXTERNAL, ROW, FAULT, META, SENT, END})
+KINDS = frozenset(
+    {HTTP, CONNECT, DISCONNECT, RETIRE, SWITCH, TICK, COMMAND, BROKER, EXTERNAL, ROW, FAULT, META, SENT, END}
+)
 
 
 class Input(msgspec.Struct, gc=False, omit_defaults=True):
     """One line of a recording: a frame when ``kind`` is None, otherwise what ``kind`` says.
 
     ``conn`` names the connection, ``raw`` is the text exactly as it came (base64 when ``enc`` is ``"b64"``),
-    ``url`` the request of an ``http`` or ``connect`` line.
+    ``url`` the request of an ``http`` or ``connect`` line, the new source of a ``switch``.
     """
 
     raw: str

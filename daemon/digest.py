@@ -28,6 +28,8 @@ from bus.events import (
     SessionClosed,
     SessionOpened,
     StrategyQuarantined,
+    StreamFresh,
+    StreamStale,
     TradingStateChanged,
 )
 from bus.journal import GENESIS, Entry
@@ -101,6 +103,10 @@ class Digest:
                 self._begin("book invalid", event.instrument, event.reason, event.ns)
             case BookRestored():
                 self._end("book invalid", event.instrument, event.ns)
+            case StreamStale():
+                self._begin("stale", f"{event.instrument} {event.stream}", event.reason, event.ns)
+            case StreamFresh():
+                self._end("stale", f"{event.instrument} {event.stream}", event.ns)
             case DataGap():
                 self.gap_count += 1
                 _keep(self._gaps, Gap(event.ns, event.ns, "ids missing", event.instrument, _missing(event)))

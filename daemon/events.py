@@ -26,6 +26,8 @@ KINDS: dict[str, type] = {
         events.InstrumentListed,
         events.FeedOpened,
         events.FeedLost,
+        events.FeedRetired,
+        events.SourceSwitched,
         events.DataGap,
         events.BookInvalidated,
         events.BookRestored,

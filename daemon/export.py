@@ -28,6 +28,7 @@ from bus.events import (
     EquityMarked,
     FeedLost,
     FeedOpened,
+    FeedRetired,
     FundingPaid,
     InputFaulted,
     OrderFilled,
@@ -37,7 +38,10 @@ from bus.events import (
     Record,
     SessionClosed,
     SessionOpened,
+    SourceSwitched,
     StrategyQuarantined,
+    StreamFresh,
+    StreamStale,
     TradingStateChanged,
 )
 from bus.journal import Entry
@@ -74,6 +78,7 @@ EVENTS = frozenset(
     for cls in (
         *(TradingStateChanged, OrderRefused, OrderRejected, StrategyQuarantined, PartFailed),
         *(DataGap, FeedOpened, FeedLost, BookInvalidated, BookRestored, InputFaulted),
+        *(FeedRetired, SourceSwitched, StreamStale, StreamFresh),
     )
 )
 """The records that ``state.jsonl`` repeats."""

@@ -16,7 +16,17 @@ import msgspec
 from bus import inputs
 from bus.bus import Bus
 from bus.clock import Clock
-from bus.events import Bar, CommandGiven, FeedLost, FeedOpened, InputFaulted, Quote, Trade
+from bus.events import (
+    Bar,
+    CommandGiven,
+    FeedLost,
+    FeedOpened,
+    FeedRetired,
+    InputFaulted,
+    Quote,
+    SourceSwitched,
+    Trade,
+)
 from bus.inputs import Command, Input
 from feeds.port import Unparsed, VenueProtocol
 
@@ -94,6 +104,10 @@ class Intake:
                 return [FeedOpened(ns, item.conn or ""), *feed.opened(item.conn, ns)]
             case inputs.DISCONNECT:
                 return [FeedLost(ns, item.conn or "", item.note or item.raw), *feed.lost(item.conn, ns)]
+            case inputs.RETIRE:
+                return [FeedRetired(ns, item.conn or "", item.note or item.raw), *feed.lost(item.conn, ns)]
+            case inputs.SWITCH:
+                return [SourceSwitched(ns, item.conn or "", item.url or "", item.note or item.raw)]
             case inputs.FAULT:
                 return [InputFaulted(ns, item.conn or "", item.note or item.raw)]
             case inputs.COMMAND if self.obeys:

@@ -1,15 +1,19 @@
-"""What a venue's protocol is to the rest of the house: a conversation without a telephone.
+"""What a venue's protocol is to the rest of the house: a conversation without a telephone. And who holds the telephone.
 
 Frames and replies go in, events come out. No sockets, no clock, no trading; a recorded frame means exactly what a
 live one means. A protocol keeps the state a conversation needs (sequence numbers, the diffs that wait for a
 snapshot) and counts what it heard.
+
+A live feed is the other half: it owns the sockets, hands each frame to ``accept`` the moment it was read, and reads
+off the protocol's state what to ask for next. It stamps nothing and decides nothing that a replay would have to know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from bus.inputs import Input
 from bus.values import Instrument
 
 
@@ -69,6 +73,51 @@ class VenueProtocol(Protocol):
 
     def lost(self, conn: str | None, local_ns: int) -> Sequence[object]:
         """A socket was lost: what it kept up to date is no longer valid."""
+        ...
+
+
+class LiveProtocol(VenueProtocol, Protocol):
+    """What a live feed reads off a protocol between two inputs. Neither is recorded: both follow from the inputs."""
+
+    def unbuilt(self) -> Collection[str]:
+        """The venue's symbols whose book is heard of and cannot be used: each needs a snapshot."""
+        ...
+
+    @property
+    def closing(self) -> Collection[str]:
+        """Connections that the venue has announced it will close."""
+        ...
+
+
+Accept = Callable[[Sequence[Input], VenueProtocol], None]
+"""The door, as a feed knows it: inputs without a time, in the order they were heard, and who reads them. When it
+returns, everything that follows from them has happened; nothing waits in between.
+"""
+
+
+class Time(Protocol):
+    """The rim's time, in ns UTC. It may run faster than the wall where a sandbox's does."""
+
+    rate: float
+
+    def read(self) -> int: ...
+
+    def wait_s(self, ns: int) -> float:
+        """How long on the wall until it reads ``ns``."""
+        ...
+
+
+class LiveFeed(Protocol):
+    """What brings a venue's market in. The names of its connections begin with ``conn`` and a slash: ``binance/1a``,
+    ``binance/rest``; a feed with nothing to tell apart uses ``conn`` itself.
+    """
+
+    conn: str
+    venue: str
+    protocol: VenueProtocol
+
+    async def run(self) -> None:
+        """Bring the market in, through every loss and refusal, until cancelled; closes its sockets on the way out."""
         ...
 
 

@@ -37,16 +37,21 @@ class _Diff(NamedTuple):
 
 
 class Depth:
-    """``valid`` is whether what we published is the venue's book; ``conn`` the socket that brought the last update."""
+    """``valid`` is whether what we published is the venue's book; ``conn`` the socket that brings the next update.
+
+    While a connection is rolled over, two sockets carry the same book; it lives as long as one of them does.
+    """
 
     __slots__ = (
         "_away",
+        "_carriers",
         "_counts",
         "_futures",
         "_heard",
         "_id",
         "_linked",
         "_reason",
+        "_shown",
         "_streaming",
         "_waiting",
         "conn",
@@ -63,16 +68,19 @@ class Depth:
         self._streaming = False  # whether a socket has brought us anything since it opened
         self._away = False  # it was lost since: a snapshot alone would be a picture of the past
         self._heard = -1  # the last diff's id since the socket opened
+        self._shown = -1  # the last partial book's
         self._id = -1  # where the book, or the chain of waiting diffs, ends; -1 where no diff may follow
         self._linked = False  # whether ``_id`` is a diff's (the next must name it) or a snapshot's
         self._waiting: deque[_Diff] = deque(maxlen=WAITING_MAX)
         self._reason = ""  # why the book is invalid, once that has been said
+        self._carriers: set[str | None] = set()  # whose updates make up the book
 
     def diff(
         self, first: int, last: int, previous: int, bids: Levels, asks: Levels, venue_ns: int, ns: int
     ) -> Sequence[object]:
         """An update of ids ``first`` to ``last``; ``previous`` is the ``pu`` of futures."""
         self._streaming, self._away = True, False
+        self._carriers.add(self.conn)
         self._counts.depth_updates += 1
         events: Sequence[object] = ()
         if self._id >= 0:
@@ -115,12 +123,22 @@ class Depth:
             self._counts.ignored += 1
             return ()
         self._streaming, self._away = True, False
-        self._id = -1
+        self._carriers.add(self.conn)
+        if self.valid and id <= self._shown:
+            self._counts.duplicates += 1
+            return ()
+        self._id, self._shown = -1, id
         self._counts.depth_updates += 1
         return (BookSnapshot(self.name, bids, asks, id, venue_ns, ns), *self._restore(id, ns))
 
-    def lost(self, ns: int) -> Sequence[object]:
-        if not self._streaming:
+    @property
+    def unbuilt(self) -> bool:
+        """Whether updates come that need a snapshot to stand on."""
+        return self._heard >= 0 and not self.valid
+
+    def lost(self, conn: str | None, ns: int) -> Sequence[object]:
+        """``conn`` is gone (None: whatever there was). Where no socket has a name, it may have been ours."""
+        if not self._streaming or not self._leaves(conn):
             return ()
         self._away = True
         return self._restart(LOST, ns)
@@ -130,7 +148,18 @@ class Depth:
         if self._away:
             self._away = False
             return ()
-        return self._restart(REOPENED, ns) if self._streaming and conn == self.conn else ()
+        return self._restart(REOPENED, ns) if self._streaming and conn in self._carriers and self._leaves(conn) else ()
+
+    def _leaves(self, conn: str | None) -> bool:
+        """Take ``conn`` from the carriers; whether nobody is left because of that."""
+        if conn is None:
+            self._carriers.clear()
+        elif conn in self._carriers:
+            self._carriers.discard(conn)
+        elif None not in self._carriers:
+            return False
+        self._carriers.discard(None)
+        return not self._carriers
 
     def _follows(self, first: int, previous: int) -> bool:
         if not self._futures:
@@ -140,6 +169,7 @@ class Depth:
 
     def _gap(self, first: int, previous: int, ns: int) -> Sequence[object]:
         self._counts.gaps += 1
+        self._carriers = {self.conn}
         missing = (self._id + 1, first - 1) if first > self._id + 1 else (previous, previous)
         self._waiting.clear()
         return (DataGap(ns, self.name, "depth", *missing), *self._invalidate(GAP, ns))
@@ -148,6 +178,7 @@ class Depth:
         self._id = self._heard = -1
         self._linked = self._streaming = False
         self._waiting.clear()
+        self._carriers.clear()
         return self._invalidate(reason, ns)
 
     def _invalidate(self, reason: str, ns: int) -> Sequence[object]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakSet
 
 from msgspec import UNSET, structs
 
@@ -40,6 +41,20 @@ _EVENT_TYPES = {
     "markPriceUpdate": "markPrice",
 }
 _IGNORED = frozenset({"serverShutdown", "forceOrder", "avgPrice", "contractInfo"})
+
+
+_GROUND = (-1, -1, False)
+
+
+class _Floor:
+    """What of a stream was heard last, by what only rises in it. While a connection is rolled over, two sockets say the
+    same; what is not above the floor was heard before. It falls when no socket is left: a venue may start anew.
+    """
+
+    __slots__ = ("__weakref__", "last")
+
+    def __init__(self) -> None:
+        self.last: tuple[int, int, bool] = _GROUND
 
 
 class Heard:
@@ -74,6 +89,9 @@ class BinanceProtocol:
         self._parsers: dict[str, Parse] = {}
         self._last = _NO_STREAM
         self._last_parse: Parse = self._introduce
+        self._open: set[str | None] = set()
+        self._floors: WeakSet[_Floor] = WeakSet()  # a stream forgotten takes its floor along
+        self.closing: set[str] = set()
         self._makers: dict[str, Callable[[Heard], Parse]] = {
             "trade": self._futures_trades if self._futures else self._trades,
             "aggTrade": self._agg_trades,
@@ -113,13 +131,26 @@ class BinanceProtocol:
         except (*wire.UNREADABLE, ValueError) as error:
             raise Unparsed(_venue_error(raw) or str(error)) from None
 
+    def unbuilt(self) -> list[str]:
+        return [symbol for symbol, heard in self._heard.items() if heard.depth.unbuilt]
+
     def opened(self, conn: str | None, local_ns: int) -> Sequence[object]:
+        self._open.add(conn)
+        self._forget(conn)
         return [event for heard in self._heard.values() for event in heard.depth.opened(conn, local_ns)]
 
     def lost(self, conn: str | None, local_ns: int) -> Sequence[object]:
         """Books kept up to date by ``conn`` are invalid. Trade ids go on: a jump after reconnecting is a gap."""
-        lost = [heard.depth for heard in self._heard.values() if conn is None or heard.depth.conn in (None, conn)]
-        return [event for depth in lost for event in depth.lost(local_ns)]
+        self._open.discard(conn)
+        self._forget(conn)
+        if not self._open:
+            for floor in self._floors:
+                floor.last = _GROUND
+        return [event for heard in self._heard.values() for event in heard.depth.lost(conn, local_ns)]
+
+    def _forget(self, conn: str | None) -> None:
+        if conn is not None:
+            self.closing.discard(conn)
 
     # --- what arrives for the first time, or in an unusual form ------------------------------------------------
 
@@ -137,6 +168,8 @@ class BinanceProtocol:
             head = wire.read_head(raw)
         if head.e in _IGNORED or (not head.e and head.result is not UNSET):
             self.counts.ignored += 1
+            if head.e == "serverShutdown" and conn is not None:
+                self.closing.add(conn)
             return ()
         kind = _EVENT_TYPES.get(head.e, head.e) or ("bookTicker" if head.u is not UNSET else "")
         return self._read(f"{head.s}@{kind}", head.s, kind, f'{{"data":{raw}}}', ns, conn)
@@ -192,6 +225,11 @@ class BinanceProtocol:
 
     # --- one parser a stream -----------------------------------------------------------------------------------
 
+    def _floor(self) -> _Floor:
+        floor = _Floor()
+        self._floors.add(floor)
+        return floor
+
     def _trades(self, heard: Heard) -> Parse:
         name, ids, read = heard.name, heard.singles, wire.read_trade
         buy, sell = Side.BUY, Side.SELL
@@ -238,12 +276,17 @@ class BinanceProtocol:
 
     def _quotes(self, heard: Heard) -> Parse:
         name, counts, read = heard.name, self.counts, wire.read_quote
+        floor = self._floor()
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = read(raw).data
             bid, ask = data.b, data.a
             if bid >= ask:
                 raise Unparsed("crossed quote")
+            if data.u <= floor.last[0]:
+                counts.duplicates += 1
+                return ()
+            floor.last = (data.u, 0, False)
             counts.quotes += 1
             time = data.T  # 0 on spot, which sends none
             if time:
@@ -300,6 +343,7 @@ class BinanceProtocol:
 
     def _klines(self, heard: Heard) -> Parse:
         name, counts = heard.name, self.counts
+        floor = self._floor()
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_kline(raw).data
@@ -308,6 +352,11 @@ class BinanceProtocol:
             end_ns = to_ns(k.T + 1)
             if end_ns <= start_ns or not k.l <= min(k.o, k.c) <= max(k.o, k.c) <= k.h:
                 raise Unparsed("a kline that contradicts itself")
+            said = (data.E, k.t, k.x)
+            if said <= floor.last:
+                counts.duplicates += 1
+                return ()
+            floor.last = said
             counts.klines += 1
             span = end_ns - start_ns
             prices = (k.o, k.h, k.l, k.c)
@@ -317,9 +366,15 @@ class BinanceProtocol:
 
     def _tickers(self, heard: Heard) -> Parse:
         name, counts = heard.name, self.counts
+        floor = self._floor()
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_ticker(raw).data
+            said = (data.E, 0, False)
+            if said <= floor.last:
+                counts.duplicates += 1
+                return ()
+            floor.last = said
             counts.tickers += 1
             return (Ticker(name, data.c, data.v, data.b, data.a, to_ns(data.E), ns),)
 
@@ -327,9 +382,15 @@ class BinanceProtocol:
 
     def _marks(self, heard: Heard) -> Parse:
         name, counts = heard.name, self.counts
+        floor = self._floor()
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_mark(raw).data
+            said = (data.E, 0, False)
+            if said <= floor.last:
+                counts.duplicates += 1
+                return ()
+            floor.last = said
             counts.marks += 1
             return (MarkPrice(name, data.p, data.i, float(data.r or 0), to_ns(data.T), to_ns(data.E), ns),)
 

@@ -33,13 +33,13 @@ class Books:
 
     def __init__(self) -> None:
         self._keepers: dict[str, str | None] = {}
-        self._broken: set[str] = set()
+        self.broken: set[str] = set()
 
     def begin(self, name: str, conn: str | None) -> bool:
         """A snapshot came over ``conn``, which keeps the book from here on; whether it was not whole before."""
         news = name not in self._keepers
         self._keepers[name] = conn
-        self._broken.discard(name)
+        self.broken.discard(name)
         return news
 
     def is_whole(self, name: str) -> bool:
@@ -51,9 +51,9 @@ class Books:
 
     def miss(self, name: str) -> bool:
         """An update came for a book without a snapshot; whether that is the first we hear of it."""
-        if name in self._broken:
+        if name in self.broken:
             return False
-        self._broken.add(name)
+        self.broken.add(name)
         return True
 
     def drop(self, conn: str | None) -> list[str]:
@@ -61,5 +61,5 @@ class Books:
         names = [name for name, keeper in self._keepers.items() if keeper == conn]
         for name in names:
             del self._keepers[name]
-        self._broken.update(names)
+        self.broken.update(names)
         return names

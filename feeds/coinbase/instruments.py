@@ -6,7 +6,7 @@ listed either, so it cannot be traded, and the rest of the list is none the wors
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 
 import msgspec
@@ -45,6 +45,10 @@ class Instruments:
         """The instrument's name; its listing goes to ``out`` when this is the first event about it."""
         name = self._names.get(symbol)
         return name if name is not None else self._meet(symbol, local_ns, out)
+
+    def symbols_of(self, names: Collection[str]) -> list[str]:
+        """The venue's symbols of instruments heard of."""
+        return [symbol for symbol, name in self._names.items() if name in names] if names else []
 
     def learn(self, products: dict[str, Instrument], local_ns: int) -> list[InstrumentListed]:
         news = [

@@ -53,6 +53,10 @@ class _CoinbaseProtocol:
         self._books = Books()
         self._trade_ids: dict[str, int] = {}
         self._handlers: dict[type, Handler] = {}
+        self.closing: frozenset[str] = frozenset()  # the venue announces nothing
+
+    def unbuilt(self) -> list[str]:
+        return self._instruments.symbols_of(self._books.broken)
 
     def receive(self, raw: str, local_ns: int, conn: str | None) -> Sequence[object]:
         message = self._reader.read(raw)

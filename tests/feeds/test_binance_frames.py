@@ -117,6 +117,8 @@ def test_a_frame_becomes_its_event_in_whatever_envelope_it_comes(venue, raw, exp
 
         assert list(heard.receive(form, 1, "ws")) == [expected], form
         if isinstance(expected, Quote | Kline):
+            assert list(heard.receive(form, 1, "other")) == [], "two sockets said the same"
+            heard.lost("ws", 1)
             assert list(heard.receive(form, 1, "ws")) == [expected], "the short way round"
 
 
