@@ -251,7 +251,6 @@ class Faults:
         return []
 
     def _delay(self, connection: Connection, stream: str, payload: bytes, due_ns: int) -> None:
-        due_ns = max(due_ns, self._late_until.get((connection, stream), 0))
         self._late_until[connection, stream] = due_ns
         self._numbers += 1
         heappush(self._late, (due_ns, self._numbers, connection, payload))

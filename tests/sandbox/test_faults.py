@@ -106,6 +106,21 @@ async def test_delay_makes_a_stream_late_and_keeps_its_order():
     assert consecutive(ids([*some, *rest]))
 
 
+async def test_a_fault_ends_at_its_own_moment_however_much_time_passes_at_once():
+    async with still() as sandbox, Client(sandbox) as client:
+        socket = await client.connect("/stream?streams=btcusdt@trade/btcusdt@depth")
+        await client.fault(kind="freeze", stream="*@depth", for_s=2)
+        await client.fault(kind="delay", stream="*@trade", delay_s=3, for_s=2)
+        await sandbox.turn(10)
+        frames = await client.hear(socket)
+
+    diffs = [frame["data"]["E"] - START_NS // 10**6 for frame in frames if frame["stream"] == "btcusdt@depth"]
+    assert (diffs[0], diffs[-1], len(diffs)) == (2_000, 10_000, 81)
+    assert consecutive([frame["data"]["t"] for frame in frames if frame["stream"] == "btcusdt@trade"])
+    late = frames.index(next(frame for frame in frames if frame["stream"] == "btcusdt@trade"))
+    assert frames[late - 1]["data"]["E"] - START_NS // 10**6 in (2_900, 3_000)
+
+
 async def test_duplicate_says_everything_again():
     during, after, report = await trades_under({"kind": "duplicate", "stream": "btcusdt@trade", "for_s": 10})
 

@@ -111,8 +111,15 @@ async def test_it_begins_when_somebody_listens_and_falls_silent_at_its_end(tmp_p
     assert {trade["E"] > START_NS // 10**6 + 158_000 for trade in end} <= {True}
 
 
-async def test_no_frame_says_that_it_happened_after_it_was_sent(tmp_path):
-    async with running(recorded(load([invented(tmp_path)])), start_ns=START_NS) as sandbox, Client(sandbox) as client:
+@pytest.mark.parametrize("skew_s", [0.0, -1.3, 7.0])
+async def test_no_frame_says_that_it_happened_after_it_was_sent_whatever_the_recorders_clock(tmp_path, skew_s):
+    path = tmp_path / "skewed.jsonl.zst"
+    with RecordingWriter(path) as writer:
+        for item in market.generate(7, 0.2):
+            item.ts = None if item.ts is None else item.ts + round(skew_s * SECOND)
+            writer.write(item)
+
+    async with running(recorded(load([path])), start_ns=START_NS) as sandbox, Client(sandbox) as client:
         socket = await client.connect("/ws/btcusdt@trade/btcusdt@depth")
         late = []
         for _ in range(40):
