@@ -16,7 +16,8 @@ from bus.clock import MINUTE, SECOND
 from sandbox.candles import INTERVALS, floor, text, units
 from sandbox.clock import Clock
 from sandbox.dialect import Answer, Dialect, Handler, Limits
-from sandbox.faults import Faults, canonical
+from sandbox.fault import canonical
+from sandbox.faults import Faults
 from sandbox.listing import exchange_info, futures_row, spot_row
 from sandbox.venue import FUNDING, MS, Market, Print, Symbol, Tape, aggregate
 from sandbox.wire import Connection, frame

@@ -1,4 +1,4 @@
-"""What can go wrong between a venue and its clients, on request: one table of faults, and what each does on the wire.
+"""What can go wrong between a venue and its clients, on request: what each fault does on the wire.
 
 Times of faults are the sandbox's. A fault lasts ``for_s``, or until it has hit ``count`` frames, whichever comes first;
 without either until it is ended. ``fired`` counts what was really done: a frame or a connection each.
@@ -7,109 +7,16 @@ without either until it is ended. ``fired`` counts what was really done: a frame
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from heapq import heappop, heappush
-from typing import Any, Literal, NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple
 
 from bus.clock import NEVER, SECOND
 from sandbox.clock import Clock
+from sandbox.fault import DEPTH, ON_STREAMS, Fault, broken, given
 from sandbox.wire import Connection, frame
-
-Kind = Literal[
-    "drop",
-    "freeze",
-    "gap",
-    "delay",
-    "duplicate",
-    "reorder",
-    "malformed",
-    "cut",
-    "half_open",
-    "slow_drip",
-    "rollover",
-    "ban",
-    "rest",
-    "pause",
-    "resume",
-]
-
-_SCOPE = ("venue", "conn")
-_LASTING = ("for_s", "count")
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "drop": (*_SCOPE, "stream", *_LASTING, "share", "seed"),
-    "freeze": (*_SCOPE, "stream", *_LASTING),
-    "gap": (*_SCOPE, "stream", *_LASTING),
-    "delay": (*_SCOPE, "stream", *_LASTING, "delay_s"),
-    "duplicate": (*_SCOPE, "stream", *_LASTING, "times"),
-    "reorder": (*_SCOPE, "stream", *_LASTING, "span"),
-    "malformed": (*_SCOPE, "stream", *_LASTING, "how"),
-    "cut": (*_SCOPE, "for_s", "how"),
-    "half_open": (*_SCOPE, "for_s"),
-    "slow_drip": (*_SCOPE, "for_s", "bytes_per_s"),
-    "rollover": (*_SCOPE, "announce_s", "life_s"),
-    "ban": ("venue", "for_s", "status"),
-    "rest": ("venue", *_LASTING, "path", "status", "delay_s"),
-    "pause": (),
-    "resume": (),
-}
-"""Which fields each kind takes, beside ``kind``."""
-
-_DEPTH = ("*@depth", "level2:*")
-_HOW = {"cut": ("fin", "reset", "close"), "malformed": ("cut", "garbage", "utf8", "huge")}
-_HUGE = 10 << 20
-_SPEED = re.compile(r"@(\d+ms|1s|3s)$")
-
-
-class Fault(msgspec.Struct, forbid_unknown_fields=True):
-    """A fault as it is asked for. Empty: all venues, all streams, all connections."""
-
-    kind: Kind
-    venue: str = ""
-    stream: str = ""  # a name or a pattern: btcusdt@depth, *@trade
-    conn: int = 0
-    for_s: float = 0.0
-    count: int = 0
-    share: float = 1.0
-    seed: int = 0
-    delay_s: float = 0.0
-    times: int = 2
-    span: int = 2
-    how: str = ""
-    bytes_per_s: float = 64.0
-    announce_s: float = 0.0
-    life_s: float = 0.0
-    status: int = 0
-    path: str = ""
-
-
-class BadFault(ValueError):
-    """A fault that cannot be; the text says why."""
-
-
-def parse(body: bytes) -> Fault:
-    """Raises BadFault."""
-    try:
-        fault = msgspec.json.decode(body, type=Fault)
-        given = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise BadFault(f"{error}; kinds: {', '.join(FIELDS)}") from None
-    takes = FIELDS[fault.kind]
-    if extra := [name for name in given if name not in ("kind", *takes)]:
-        raise BadFault(f"{fault.kind} takes {', '.join(takes) or 'nothing'}; not {extra[0]!r}")
-    fault.stream = canonical(fault.stream)
-    if fault.how and fault.how not in _HOW[fault.kind]:
-        raise BadFault(f"how {fault.kind} goes is one of {', '.join(_HOW[fault.kind])}, not {fault.how!r}")
-    numbers = ("for_s", "count", "delay_s", "bytes_per_s", "announce_s", "life_s")
-    if wrong := [name for name in numbers if getattr(fault, name) < 0]:
-        raise BadFault(f"{wrong[0]} must not be negative")
-    if not 0 <= fault.share <= 1 or fault.times < 1 or fault.span < 2:
-        raise BadFault("share is from 0 to 1, times at least 1, span at least 2")
-    return fault
 
 
 class Active:
@@ -132,7 +39,7 @@ class Active:
         if self.left <= 0 or not self.of(connection):
             return False
         pattern = self.fault.stream
-        if self.fault.kind == "gap" and not any(fnmatchcase(stream, depth) for depth in _DEPTH):
+        if self.fault.kind == "gap" and not any(fnmatchcase(stream, depth) for depth in DEPTH):
             return False
         return not pattern or pattern == stream or fnmatchcase(stream, pattern)
 
@@ -169,7 +76,7 @@ class Faults:
         begin = self._BEGIN.get(fault.kind)
         if begin is not None:
             begin(self, active, now)
-        if fault.kind in _STREAM or fault.kind == "rest" or fault.for_s:
+        if fault.kind in ON_STREAMS or fault.kind in ("rest", "ignore") or fault.for_s:
             self._active.append(active)
         self._settle()
         return active.number
@@ -207,7 +114,7 @@ class Faults:
         self.tick(ns)
         payloads = [payload]
         for active in self._active:
-            if active.fault.kind in _STREAM and active.of_stream(connection, stream):
+            if active.fault.kind in ON_STREAMS and active.of_stream(connection, stream):
                 payloads = [out for each in payloads for out in self._hit(active, connection, stream, each, ns)]
         behind_ns = self._late_until.get((connection, stream), 0)
         for each in payloads:
@@ -247,7 +154,7 @@ class Faults:
                 held.clear()
                 return out
             case "malformed":
-                return [_broken(fault.how, payload)]
+                return [broken(fault.how, payload)]
         return []
 
     def _delay(self, connection: Connection, stream: str, payload: bytes, due_ns: int) -> None:
@@ -265,6 +172,15 @@ class Faults:
                     self._deafen(active, connection)
                 elif active.fault.kind == "slow_drip":
                     self._slow(active, connection)
+
+    def ignores(self, connection: Connection) -> bool:
+        """Whether a message of this client is lost on the venue."""
+        for active in self._active:
+            if active.fault.kind == "ignore" and active.left > 0 and active.of(connection):
+                active.left -= 1
+                self._count(active)
+                return True
+        return False
 
     def refuse_connect(self, venue: str) -> Refusal | None:
         for active in self._active:
@@ -382,36 +298,13 @@ class Faults:
     def _settle(self) -> None:
         if not self._late:
             self._late_until.clear()
-        self.on_streams = bool(self._late) or any(active.fault.kind in _STREAM for active in self._active)
+        self.on_streams = bool(self._late) or any(active.fault.kind in ON_STREAMS for active in self._active)
 
     def report(self) -> dict[str, Any]:
         return {
             "fired": dict(self.fired),
             "posted": dict(self._posted),
             "active": [
-                {"number": active.number, "hits": active.hits, **_given(active.fault)} for active in self._active
+                {"number": active.number, "hits": active.hits, **given(active.fault)} for active in self._active
             ],
         }
-
-
-_STREAM = frozenset(("drop", "freeze", "gap", "delay", "duplicate", "reorder", "malformed"))
-
-
-def canonical(name: str) -> str:
-    """The stream we know under the name a client used: its speed is ours to choose."""
-    return _SPEED.sub("", name)
-
-
-def _given(fault: Fault) -> dict[str, Any]:
-    return {name: getattr(fault, name) for name in ("kind", *FIELDS[fault.kind])}
-
-
-def _broken(how: str, payload: bytes) -> bytes:
-    match how:
-        case "garbage":
-            return b"\x00<html>502 Bad Gateway</html>"
-        case "utf8":
-            return payload[:-2] + b"\xff\xfe"
-        case "huge":
-            return b'{"stream":"' + b"x" * _HUGE + b'"}'
-    return payload[: len(payload) // 2]

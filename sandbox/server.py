@@ -20,7 +20,8 @@ from aiohttp import WSMsgType, web
 from bus.clock import SECOND
 from sandbox.clock import Clock
 from sandbox.dialect import Dialect
-from sandbox.faults import BadFault, Faults, Refusal, parse
+from sandbox.fault import BadFault, parse
+from sandbox.faults import Faults, Refusal
 from sandbox.wire import PING, PONG, Connection
 
 HOST = "127.0.0.1"  # and nothing else, whoever asks
@@ -133,12 +134,12 @@ class Sandbox:
 
     async def _rest(self, request: web.Request, venue: Dialect) -> web.StreamResponse:
         delay_s, refusal = self.faults.rest(venue.name, request.path)
+        answer = venue.rest(request.path, request.query)  # as it was when it was asked for, however late it arrives
+        wait_s = venue.weigh(answer.weight)
         if delay_s:
             await asyncio.sleep(delay_s / self.clock.rate)
         if refusal is not None:
             return _refused(refusal)
-        answer = venue.rest(request.path, request.query)
-        wait_s = venue.weigh(answer.weight)
         if wait_s is not None:
             return _refused(Refusal(429, wait_s))
         body = answer.body if isinstance(answer.body, str) else orjson.dumps(answer.body).decode()
@@ -182,6 +183,8 @@ class Sandbox:
                 connection.close(message.data if isinstance(message.data, int) else 1000, "", "closed by the client")
                 return
             if connection.deaf or not venue.within_limits(connection):
+                continue
+            if message.type is WSMsgType.TEXT and self.faults.ignores(connection):
                 continue
             if message.type is WSMsgType.TEXT:
                 venue.hear(connection, message.data)

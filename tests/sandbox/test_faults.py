@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from sandbox.clock import TurnedClock
-from sandbox.faults import FIELDS, BadFault, Kind, parse
+from sandbox.fault import FIELDS, BadFault, Kind, parse
 from sandbox.market import START_NS
 from tests.sandbox.running import Client, running, seeded
 
@@ -275,6 +275,28 @@ async def test_ban_refuses_requests_and_connects_and_says_for_how_long():
         again, _ = await client.get("/api/v3/time")
 
     assert (ended.type, banned, elsewhere, again) == (CLOSE, (418, "50", -1003), 200, 200)
+
+
+async def test_ignore_loses_what_clients_send():
+    async with still() as sandbox, Client(sandbox) as client:
+        socket = await client.connect("/ws")
+        await client.fault(kind="ignore", count=1)
+        await socket.send_str('{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}')
+        answer = await client.ask(socket, method="LIST_SUBSCRIPTIONS", id=2)
+        report = await client.report()
+
+    assert answer == {"result": [], "id": 2}
+    assert (report["fired"], report["connections"][0]["messages"]) == ({"ignore": 1}, 2)
+
+
+async def test_a_late_answer_says_what_was_so_when_it_was_asked_for():
+    async with running(seeded(), rate=20, start_ns=START_NS) as sandbox, Client(sandbox) as client:
+        await client.get("/api/v3/depth?symbol=BTCUSDT")
+        await client.fault(kind="rest", path="/time", delay_s=4, count=1)
+        _, late = await client.get("/api/v3/time")
+        _, now = await client.get("/api/v3/time")
+
+    assert now["serverTime"] - late["serverTime"] >= 4_000
 
 
 async def test_rest_answers_wrongly_or_late_where_it_was_asked_to():
