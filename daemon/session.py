@@ -21,7 +21,10 @@ MANIFEST = "manifest.json"
 JOURNAL = "journal.db"
 REJECTED = "rejected.jsonl"
 CURVE = "curve.json"
-PACKAGES = ("daemon", "feeds", "bus", "portfolio", "strategies", "risk", "brokers", "sim", "config", "sandbox")
+PACKAGES = (
+    "daemon", "feeds", "bus", "portfolio", "strategies", "risk", "brokers", "sim", "config", "sandbox", "research",
+    "apex_core",
+)  # fmt: skip
 
 
 class SessionError(Exception):

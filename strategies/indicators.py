@@ -23,13 +23,10 @@ _NOISE = 1e-14
 """A variance below this part of what it was the difference of is what rounding left, not what a market did."""
 
 
-class Indicator:
+class Carried:
     """``state`` and ``restore`` carry one over a restart: its slots, JSON-ready."""
 
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value = NAN
+    __slots__ = ()
 
     def state(self) -> list[Any]:
         return [_plain(getattr(self, slot)) for slot in self._slots()]
@@ -37,7 +34,7 @@ class Indicator:
     def restore(self, state: list[Any]) -> None:
         for slot, kept in zip(self._slots(), state, strict=True):
             now = getattr(self, slot)
-            if isinstance(now, Indicator):
+            if isinstance(now, Carried):
                 now.restore(kept)
             elif isinstance(now, deque):
                 setattr(self, slot, deque(map(_revived, kept), now.maxlen))
@@ -50,7 +47,7 @@ class Indicator:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Indicator):
+    if isinstance(value, Carried):
         return value.state()
     if isinstance(value, deque):
         return [_plain(item) for item in value]
@@ -63,6 +60,15 @@ def _revived(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
     return NAN if value is None else value
+
+
+class Indicator(Carried):
+    """What all share: the latest ``value``."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = NAN
 
 
 # --- averages --------------------------------------------------------------------------------------------------

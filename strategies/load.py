@@ -16,17 +16,36 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import orjson
+
+from bus.values import Provenance
 from strategies.port import BadParameter, Strategy
 
 BUILT_IN: Mapping[str, str] = {
     "stub": "strategies.stub:Stub",
     "ema_cross": "strategies.ema_cross:EmaCross",
     "buy_and_hold": "strategies.buy_and_hold:BuyAndHold",
+    "regime_trend_v1": "strategies.regime_trend_v1:RegimeTrendV1",
+    "core_exposure_v1": "strategies.core_exposure_v1:CoreExposureV1",
+    "trend_probe_v1": "strategies.trend_probe_v1:TrendProbeV1",
+    "vol_probe_v1": "strategies.vol_probe_v1:VolProbeV1",
+    "rsi": "strategies.rsi:RsiMomentum",
+    "macd": "strategies.macd:MacdTrend",
+    "bollinger": "strategies.bollinger:BollingerReversion",
+    "keltner": "strategies.keltner:KeltnerReversion",
+    "multivariate": "strategies.multivariate:Multivariate",
+    "momentum": "strategies.momentum:Momentum",
+    "mean_reversion": "strategies.mean_reversion:MeanReversion",
+    "pairs_trading": "strategies.pairs_trading:PairsTrading",
+    "funding_carry": "strategies.funding_carry:FundingCarry",
+    "perp_momentum": "strategies.perp_momentum:PerpMomentum",
 }
 FUNCTION = "generate_intent"
+ORDERS = "order_generator"
 
 
 class UnknownStrategy(ValueError):  # what went wrong, in the user's words
@@ -37,10 +56,15 @@ def load(use: str, params: Mapping[str, Any]) -> Strategy:
     """Build the strategy ``use`` with ``params``. Raises UnknownStrategy or BadParameter."""
     found = find(use)
     if inspect.isclass(found) and issubclass(found, Strategy):
-        return _build(use, found, params)
-    from strategies.functional import Function, Functional
+        built: Strategy = build(use, found, params)
+    else:
+        from strategies.functional import Functional, OrderGenerator
 
-    return Functional(cast("Function", found), dict(params))
+        function: Any = found
+        adapter = OrderGenerator if found.__name__ == ORDERS else Functional
+        built = adapter(function, dict(params))
+    built.provenance = _provenance(found, params)
+    return built
 
 
 def find(use: str) -> Callable[..., Any]:
@@ -98,14 +122,18 @@ def _pick(module: types.ModuleType, name: str, place: str) -> Callable[..., Any]
 
 def _candidates(module: types.ModuleType) -> list[str]:
     ours = [n for n, v in vars(module).items() if _is_strategy(v) and v.__module__ == module.__name__]
-    return ours or [n for n, v in vars(module).items() if n == FUNCTION and inspect.isfunction(v)]
+    return ours or [n for n, v in vars(module).items() if n in (FUNCTION, ORDERS) and inspect.isfunction(v)]
 
 
 def _is_strategy(value: object) -> bool:
     return inspect.isclass(value) and issubclass(value, Strategy) and value is not Strategy
 
 
-def _build(use: str, cls: type[Strategy], params: Mapping[str, Any]) -> Strategy:
+S = typing.TypeVar("S", bound=Strategy)
+
+
+def build(use: str, cls: type[S], params: Mapping[str, Any]) -> S:
+    """A strategy with its parameters checked and converted. Raises BadParameter, which calls it ``use``."""
     takes = {} if cls.__init__ is object.__init__ else dict(inspect.signature(cls).parameters)
     types_of = typing.get_type_hints(cls.__init__) if takes else {}
     for name in params:
@@ -118,6 +146,45 @@ def _build(use: str, cls: type[Strategy], params: Mapping[str, Any]) -> Strategy
     if missing:
         raise BadParameter(f"{use} needs {', '.join(missing)}")
     return cls(**{name: _convert(use, name, value, types_of.get(name, Any)) for name, value in params.items()})
+
+
+def _provenance(found: Callable[..., Any], params: Mapping[str, Any]) -> Provenance:
+    """What a strategy's intents came from, as far as it is known when it is loaded."""
+    try:
+        code = hash_of(Path(inspect.getfile(found)).read_bytes())
+    except (OSError, TypeError):  # typed at a prompt, or kept in an archive
+        code = ""
+    config = orjson.dumps([found.__qualname__, dict(params)], default=str, option=orjson.OPT_SORT_KEYS)
+    return Provenance(hash_of(config), code)
+
+
+def hash_of(content: bytes) -> str:
+    """The first 128 bits of the sha256, in hex."""
+    return sha256(content).hexdigest()[:32]
+
+
+# --- the environment's names -----------------------------------------------------------------------------------
+
+
+def environment_name(strategy: str, parameter: str) -> str:
+    """``SG_RSI_LENGTH`` is the ``length`` of ``rsi``."""
+    return f"SG_{strategy}_{parameter}".upper()
+
+
+def parameters(use: str) -> list[str]:
+    """The names of what a strategy takes."""
+    found = find(use)
+    return [] if getattr(found, "__init__", None) is object.__init__ else list(inspect.signature(found).parameters)
+
+
+def environment_params(use: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the environment says of the parameters of a strategy of ours, by any of its names; of others nothing."""
+    stem = (use if ":" not in use else use.rpartition(":")[0]).rpartition(".")[2]
+    strategy = stem.removeprefix("sg_").removesuffix("_strategy")
+    if strategy not in BUILT_IN or not any(name.startswith("SG_") for name in environ):
+        return {}
+    named = ((name, environ.get(environment_name(strategy, name))) for name in parameters(strategy))
+    return {name: text for name, text in named if text is not None}
 
 
 def _convert(use: str, name: str, value: Any, wanted: Any) -> Any:

@@ -23,20 +23,21 @@ from bus.events import (
     Intent,
     MarkPrice,
     OrderFilled,
+    PairIntent,
     Quote,
     RegimeState,
     ReplaceIntent,
     Trade,
 )
 from bus.market import Market
-from bus.values import Instrument
+from bus.values import Instrument, Provenance
 from portfolio.equity import Equity
 from portfolio.exposure import Exposure, OpenOrder
 from portfolio.ledger import Ledger
 from strategies.history import History
 from strategies.regime import RegimeEngine
 
-Wish = Intent | CancelIntent | ReplaceIntent
+Wish = Intent | PairIntent | CancelIntent | ReplaceIntent
 Wishes = Iterable[Wish] | Wish | None
 
 
@@ -151,11 +152,13 @@ class Strategy:
     ``history`` is how many closed bars per instrument and interval are kept for ``view.bars``; 0 keeps none. A strategy
     that reads the same price series from trades or from bars says ``bars_replace_trades``: where bars are built from
     the trades it then hears the bars only. One that asks ``view.regime`` says ``needs_regime``.
+    ``provenance`` is filled in by whoever loads it; one with a model puts the model's hash there.
     """
 
     history: int = 0
     bars_replace_trades: bool = False
     needs_regime: bool = False
+    provenance: Provenance | None = None
 
     def on_start(self, view: View) -> Wishes: ...
 

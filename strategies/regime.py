@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -216,8 +216,8 @@ def classify_regime(df: pd.DataFrame, closed_only: bool = True, thresholds: Thre
     closed = df.iloc[:-1] if closed_only else df
     meta: dict[str, Any] = {"closed_only": closed_only, "dropped_last_row": closed_only and len(df) > 0}
     meta["asof_ts"] = _stamp(closed.index[-1]) if len(closed) else None
-    chosen = _chosen(df, thresholds)
-    columns = _columns(closed)
+    chosen = thresholds_for(df, thresholds)
+    columns = columns_of(closed)
     good, measured = _measured(columns, chosen)
     if not good.size or not good[-1] or isnan(measured[1][-1]):
         return RegimeState(None, 0.0, {}, meta)
@@ -236,8 +236,8 @@ def classify_series(df: pd.DataFrame, thresholds: Thresholds | None = None) -> p
     import numpy as np
     import pandas as pd
 
-    chosen = _chosen(df, thresholds)
-    good, (price, known, fast, slow, atr, ratio) = _measured(_columns(df), chosen)
+    chosen = thresholds_for(df, thresholds)
+    good, (price, known, fast, slow, atr, ratio) = _measured(columns_of(df), chosen)
     labels: list[RegimeLabel | None] = []
     rows: list[list[float]] = []
     empty = [0.0, *[math.nan] * len(FEATURES)]
@@ -261,21 +261,26 @@ def classify_series(df: pd.DataFrame, thresholds: Thresholds | None = None) -> p
     return out
 
 
-def _chosen(df: pd.DataFrame, thresholds: Thresholds | None) -> Thresholds:
+def thresholds_for(df: pd.DataFrame, thresholds: Thresholds | None = None) -> Thresholds:
+    """Those given, else those the frame names, else the environment's."""
     if thresholds is not None:
         return thresholds
     named = df.attrs.get(FRAME_KEY)
     return Thresholds(**named) if named is not None else thresholds_of(os.environ)
 
 
-def _columns(df: pd.DataFrame) -> dict[str, Floats]:
-    """High, low, close and volume by name, whatever case they are written in. Raises ValueError."""
+BARS = ("high", "low", "close", "volume")
+
+
+def columns_of(df: pd.DataFrame, needed: Sequence[str] = BARS) -> dict[str, Floats]:
+    """The columns of bars by name, however they are written. Raises ValueError where a needed one is missing."""
     named = {str(name).lower(): name for name in df.columns}
-    if missing := [name for name in ("high", "low", "close", "volume") if name not in named]:
+    if missing := [name for name in needed if name not in named]:
         raise ValueError(f"the frame has no column {missing[0]!r}; it has {', '.join(map(str, df.columns)) or 'none'}")
     if not df.index.is_monotonic_increasing:
         raise ValueError("the frame's index is not in rising order; sort it, oldest bar first")
-    return {name: df[named[name]].to_numpy(dtype="float64") for name in ("high", "low", "close", "volume")}
+    wanted = [name for name in ("open", *BARS) if name in named]
+    return {name: df[named[name]].to_numpy(dtype="float64") for name in wanted}
 
 
 def _measured(columns: Mapping[str, Floats], t: Thresholds) -> tuple[Any, list[Floats]]:

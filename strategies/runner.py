@@ -8,7 +8,10 @@ raises is quarantined by whoever supervises, through ``quarantine``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from struct import Struct
 from typing import Any
+
+from msgspec import structs
 
 from bus.bus import Bus, Handler, Subscription
 from bus.clock import Clock
@@ -33,6 +36,7 @@ from bus.events import (
     OrderReplaced,
     OrderSubmitted,
     OrderTriggered,
+    PairIntent,
     Quote,
     ReplaceIntent,
     ReplaceRejected,
@@ -43,6 +47,8 @@ from bus.events import (
 from bus.journal import encode
 from bus.state import SeatState
 from bus.values import Action
+from strategies.legs import ENTRIES, Legs
+from strategies.load import hash_of
 from strategies.port import Strategy, View, Wish, Wishes
 
 _HOLD = Action.HOLD
@@ -104,6 +110,7 @@ class Runner:
         self._returning: Seat | None = None
         self.intents = 0
         self.divert: Divert | None = None
+        self._legs: Legs | None = None
 
     def add(self, id: str, strategy: Strategy, instruments: Iterable[str] | None, view: View) -> Seat:
         """Seat a strategy and subscribe what it implements. Its id names its intents; it must be unique."""
@@ -290,7 +297,7 @@ class Runner:
         """All of it or nothing; whether there was any. Raises TypeError or ValueError when something in it is no
         wish.
         """
-        if isinstance(wishes, (Intent, CancelIntent, ReplaceIntent)):
+        if isinstance(wishes, (Intent, PairIntent, CancelIntent, ReplaceIntent)):
             _check(seat, wishes)
             self._grant(seat, wishes, bar)
             return True
@@ -309,20 +316,69 @@ class Runner:
                     self._on_hold(now, seat.id, bar.instrument, bar.end_ns, wish.reason)
                 return
             self.intents += 1
+            if seat.strategy.provenance is not None:
+                wish = _traced(seat, wish, bar)
             if self.divert is not None:
                 self.divert(seat, wish, bar)
                 return
-            seat.emitted += 1
-            intent_id = seat.view.last_intent_id = f"{seat.id}-{seat.emitted}"
-            self._bus.publish(Decision(now, intent_id, seat.id, wish))
+            self._decide(seat, wish)
+        elif isinstance(wish, PairIntent):
+            self._grant_pair(seat, wish, bar)
         elif isinstance(wish, CancelIntent):
             self._bus.publish(CancelRequested(now, wish.intent_id, seat.id, wish.reason))
         else:
             self._bus.publish(ReplaceRequested(now, wish.intent_id, seat.id, wish.limit, wish.size, wish.reason))
 
+    def _decide(self, seat: Seat, intent: Intent) -> None:
+        seat.emitted += 1
+        intent_id = seat.view.last_intent_id = f"{seat.id}-{seat.emitted}"
+        self._bus.publish(Decision(self._clock.now, intent_id, seat.id, intent))
+
+    def _grant_pair(self, seat: Seat, pair: PairIntent, bar: Bar | None) -> None:
+        """Two decisions under one group. Half a pair is nobody's vote: in a council it is written down only."""
+        legs = [_traced(seat, leg, bar) for leg in (pair.first, pair.second)]
+        self.intents += len(legs)
+        if self.divert is not None:
+            for leg in legs:
+                self.divert(seat, leg, None)
+            return
+        ids = [f"{seat.id}-{seat.emitted + n}" for n in (1, 2)]
+        legs = [structs.replace(leg, group=ids[0]) for leg in legs]
+        if any(leg.action in ENTRIES for leg in legs):
+            if self._legs is None:
+                self._legs = Legs(self._bus, self._clock)
+            self._legs.watch(seat.id, dict(zip(ids, legs, strict=True)), lambda intent: self._decide(seat, intent))
+        for leg in legs:
+            self._decide(seat, leg)
+
+
+def _traced(seat: Seat, intent: Intent, bar: Bar | None) -> Intent:
+    """The intent with what it came from: the closed bars it rests on among it, where it answers one."""
+    provenance, kept = seat.strategy.provenance, seat.strategy.history
+    if provenance is None:
+        return intent
+    if bar is not None and kept:
+        window = window_hash(seat.view.bars(intent.instrument, bar.interval_ns)[-kept:])
+        provenance = structs.replace(provenance, window=window)
+    return structs.replace(intent, provenance=provenance)
+
+
+_ROW = Struct("<q5d").pack
+
+
+def window_hash(bars: Iterable[Bar]) -> str:
+    """What closed bars an intent rests on, oldest first (docs/formats.md, Provenance)."""
+    return hash_of(b"".join([_ROW(b.start_ns, b.open, b.high, b.low, b.close, b.volume) for b in bars]))
+
 
 def _check(seat: Seat, wish: object) -> None:
     """A wish must be one, name the strategy's own orders only, and be fit to be written down."""
+    if isinstance(wish, PairIntent):
+        for leg in (wish.first, wish.second):
+            if not isinstance(leg, Intent) or leg.action is _HOLD:
+                raise TypeError("the legs of a pair are two intents that want something")
+            _check(seat, leg)
+        return
     if isinstance(wish, Intent):
         if not 0.0 <= wish.confidence <= 1.0:
             raise ValueError(f"confidence is a fraction, not {wish.confidence}")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bus.events import Bar, RegimeState
 from bus.values import RegimeLabel
+from research.harness.market import hours as invented
 from strategies.history import to_frame
 from strategies.regime import (
     FRAME_KEY,
@@ -24,7 +25,7 @@ from strategies.regime import (
     judge,
     thresholds_of,
 )
-from tests.strategies.bars import BAR_FILES, invented, read_bars
+from tests.strategies.bars import BAR_FILES, read_bars
 from tests.strategies.world import BTC, ETH, MINUTE, Says, World, bar
 
 L = RegimeLabel

@@ -1,0 +1,152 @@
+"""Both legs or neither: what becomes of a pair of entries when one of them comes to nothing.
+
+Two orders cannot be made one at a venue, let alone at two. So the legs of a ``PairIntent`` are sent together and
+watched. When one is refused by the gate, rejected, cancelled or expires unfilled, the pair is broken (``PairBroken``):
+the other's order is pulled, and whatever either has filled, by then or on the way, is closed again by a decision of the
+same strategy. Until that has filled the strategy holds a leg alone: that is the risk this leaves, and it is as short as
+the venue allows.
+
+Exits are not watched. An exit that fails must not bring back the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from bus.bus import Bus
+from bus.clock import Clock
+from bus.events import (
+    CancelRequested,
+    Intent,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRefused,
+    OrderRejected,
+    OrderSubmitted,
+    PairBroken,
+)
+from bus.values import Action, Kind, Side
+from strategies.port import View
+
+WHO = "pair"
+ENTRIES = frozenset({Action.ENTER_LONG, Action.ENTER_SHORT, Action.BUY, Action.SELL})
+_LONG = frozenset({Action.ENTER_LONG, Action.BUY})
+
+
+class _Pair:
+    """``open`` are the legs that may still fill, ``filled`` what each has."""
+
+    __slots__ = ("broken", "decide", "filled", "group", "legs", "open", "strategy")
+
+    def __init__(self, group: str, strategy: str, legs: dict[str, Intent], decide: Callable[[Intent], object]) -> None:
+        self.group = group
+        self.strategy = strategy
+        self.legs = legs
+        self.decide = decide
+        self.open = set(legs)
+        self.filled = dict.fromkeys(legs, Decimal(0))
+        self.broken = ""
+
+
+class Legs:
+    """Made when the first pair is wished for, so that nobody else pays for it."""
+
+    def __init__(self, bus: Bus, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._pairs: dict[str, _Pair] = {}
+        self._clients: dict[str, str] = {}
+        bus.subscribe(OrderRefused, self.on_refused)
+        bus.subscribe(OrderSubmitted, self.on_submitted)
+        bus.subscribe(OrderFilled, self.on_filled)
+        bus.subscribe(OrderRejected, self.on_ended)
+        bus.subscribe(OrderCancelled, self.on_ended)
+        bus.subscribe(OrderExpired, self.on_ended)
+
+    def watch(self, strategy: str, legs: dict[str, Intent], decide: Callable[[Intent], object]) -> None:
+        """Two decisions about to be published, by intent id; ``decide`` makes another of the same strategy."""
+        pair = _Pair(next(iter(legs)), strategy, legs, decide)
+        self._pairs.update(dict.fromkeys(legs, pair))
+
+    def on_refused(self, event: OrderRefused) -> None:
+        pair = self._pairs.get(event.intent_id)
+        if pair is not None:
+            self._end(pair, event.intent_id, f"refused by {event.rule}: {event.reason}")
+
+    def on_submitted(self, event: OrderSubmitted) -> None:
+        if event.intent_id in self._pairs:
+            self._clients[event.client_id] = event.intent_id
+
+    def on_filled(self, event: OrderFilled) -> None:
+        pair = self._pairs.get(event.intent_id)
+        if pair is None:
+            return
+        if pair.broken:
+            self._close(pair, event.intent_id, event.size)
+        else:
+            pair.filled[event.intent_id] += event.size
+        if not event.leaves:
+            self._clients.pop(event.client_id, None)
+            pair.open.discard(event.intent_id)
+            self._forget(pair)
+
+    def on_ended(self, event: Any) -> None:
+        """A leg's order is over and was not filled whole."""
+        intent_id = self._clients.pop(event.client_id, None)
+        if intent_id is not None:
+            self._end(self._pairs[intent_id], intent_id, f"{type(event).__name__}: {event.reason}")
+
+    def _end(self, pair: _Pair, intent_id: str, reason: str) -> None:
+        pair.open.discard(intent_id)
+        if not pair.broken:
+            pair.broken = reason
+            now = self._clock.now
+            self._bus.publish(PairBroken(now, pair.group, pair.strategy, intent_id, reason))
+            for other in sorted(pair.open):
+                self._bus.publish(CancelRequested(now, other, WHO, f"the other leg was {reason}"))
+            for leg, size in pair.filled.items():
+                self._close(pair, leg, size)
+        self._forget(pair)
+
+    def _close(self, pair: _Pair, leg: str, size: Decimal) -> None:
+        if size:
+            intent = pair.legs[leg]
+            action = Action.EXIT_LONG if intent.action in _LONG else Action.EXIT_SHORT
+            pair.decide(Intent(intent.instrument, action, size=size, group=pair.group, reason="the pair was broken"))
+
+    def _forget(self, pair: _Pair) -> None:
+        if not pair.open:
+            for leg in pair.legs:
+                self._pairs.pop(leg, None)
+
+
+class Holdings:
+    """What a strategy holds by its own fills, whatever else the account holds: less the fees that came out of what was
+    bought, and nothing where less than a lot is left.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, Decimal] = {}
+
+    def note(self, fill: OrderFilled, view: View) -> None:
+        size = fill.size if fill.side is Side.BUY else -fill.size
+        instrument = view.instruments[fill.instrument]
+        if fill.side is Side.BUY and fill.fee_asset == instrument.base and instrument.kind is Kind.SPOT:
+            size -= fill.fee
+        held = self._sizes.get(fill.instrument, Decimal(0)) + size
+        self._sizes[fill.instrument] = held if abs(held) >= instrument.lot else Decimal(0)
+
+    def of(self, instrument: str) -> Decimal:
+        return self._sizes.get(instrument, Decimal(0))
+
+    def __bool__(self) -> bool:
+        return any(self._sizes.values())
+
+    def state(self) -> dict[str, str]:
+        return {name: str(size) for name, size in self._sizes.items()}
+
+    def restore(self, state: dict[str, str]) -> None:
+        self._sizes = {name: Decimal(size) for name, size in state.items()}

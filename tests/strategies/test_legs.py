@@ -1,0 +1,202 @@
+"""Pairs: both legs or neither, whichever fails, however far the other had come."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from bus.events import (
+    CancelRequested,
+    Decision,
+    Intent,
+    IntentLogged,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRefused,
+    OrderRejected,
+    PairBroken,
+    PairIntent,
+)
+from bus.values import Action, Liquidity, MatchSource, Side
+from strategies.council import logged
+from strategies.legs import Holdings
+from strategies.port import Strategy, View, Wishes
+from tests.strategies.world import BTC, ETH, T0, Says, World, bar, submitted
+
+ENTRY = PairIntent(
+    Intent(BTC.name, Action.ENTER_LONG, exposure=0.1), Intent(ETH.name, Action.ENTER_SHORT, exposure=0.1)
+)
+EXIT = PairIntent(Intent(BTC.name, Action.EXIT_LONG), Intent(ETH.name, Action.EXIT_SHORT))
+
+
+def refused(intent_id: str) -> OrderRefused:
+    return OrderRefused(T0, intent_id, "s", ETH.name, "max_notional", "20000 > 10000", [])
+
+
+def filled(intent_id: str, size: str, leaves: str = "0", name: str = BTC.name, side: Side = Side.BUY) -> OrderFilled:
+    taker = Liquidity.TAKER
+    client = f"c-{intent_id}"
+    terms = (name, f"f-{intent_id}-{size}", side, D(100), D(size), D(0), "USDT", taker, T0, D(leaves))
+    return OrderFilled(T0, client, intent_id, "s", *terms, MatchSource.TRADE, "m")
+
+
+def asked(pair: PairIntent = ENTRY) -> World:
+    """A strategy that wished for the pair on its first bar; what follows is up to the test."""
+    world = World()
+    left = [pair]
+    world.seat(Says(lambda _bar, _view: left.pop() if left else None))
+    world.bus.subscribe(PairBroken, world.decided.append)
+    world.hear(bar(0))
+    return world
+
+
+def answers(world: World) -> list[Any]:
+    """What was decided beyond the two legs."""
+    return [
+        (e.intent.action.value, e.intent.instrument, e.intent.size)
+        if isinstance(e, Decision)
+        else ("cancel", e.intent_id, e.who)
+        if isinstance(e, CancelRequested)
+        else ("broken", e.leg, e.reason)
+        for e in world.decided[2:]
+    ]
+
+
+def test_a_pair_is_two_decisions_under_one_group() -> None:
+    world = asked()
+
+    assert [(d.intent_id, d.intent.instrument, d.intent.group) for d in world.decided] == [
+        ("s-1", BTC.name, "s-1"),
+        ("s-2", ETH.name, "s-1"),
+    ]
+    assert world.runner.intents == 2
+
+
+def test_while_both_legs_fill_nothing_is_taken_back() -> None:
+    world = asked()
+
+    world.hear(submitted("s-1"), submitted("s-2"), filled("s-1", "1", "1"), filled("s-1", "1"), filled("s-2", "3"))
+
+    assert answers(world) == []
+
+
+ENDS: dict[str, tuple[list[Any], str]] = {
+    "refused": ([refused("s-2")], "refused by max_notional: 20000 > 10000"),
+    "rejected": ([submitted("s-2"), OrderRejected(T0, "c-s-2", "-2010", "no margin")], "OrderRejected: no margin"),
+    "expired": ([submitted("s-2"), OrderExpired(T0, "c-s-2", "IOC")], "OrderExpired: IOC"),
+    "cancelled": ([submitted("s-2"), OrderCancelled(T0, "c-s-2", "by hand")], "OrderCancelled: by hand"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_leg_that_comes_to_nothing_pulls_the_other_and_takes_its_fills_back(end: str) -> None:
+    events, reason = ENDS[end]
+    world = asked()
+
+    world.hear(submitted("s-1"), filled("s-1", "2", "1"), *events)
+
+    assert answers(world) == [
+        ("broken", "s-2", reason),
+        ("cancel", "s-1", "pair"),
+        ("EXIT_LONG", BTC.name, D(2)),
+    ]
+    assert world.decided[-1].intent.group == "s-1"
+
+
+def test_what_fills_after_the_pair_was_broken_is_taken_back_as_it_comes() -> None:
+    world = asked()
+
+    world.hear(submitted("s-1"), refused("s-2"), filled("s-1", "1", "2"), filled("s-1", "2"))
+
+    assert answers(world)[2:] == [("EXIT_LONG", BTC.name, D(1)), ("EXIT_LONG", BTC.name, D(2))]
+
+
+def test_a_leg_that_filled_in_part_before_it_ended_is_taken_back_too() -> None:
+    world = asked()
+
+    world.hear(submitted("s-1"), submitted("s-2"), filled("s-2", "1", "4", ETH.name, Side.SELL), filled("s-1", "2"))
+    world.hear(OrderExpired(T0, "c-s-2", "GTD"))
+
+    assert answers(world) == [
+        ("broken", "s-2", "OrderExpired: GTD"),
+        ("EXIT_LONG", BTC.name, D(2)),
+        ("EXIT_SHORT", ETH.name, D(1)),
+    ]
+
+
+def test_both_legs_refused_is_one_broken_pair_and_nothing_to_take_back() -> None:
+    world = asked()
+
+    world.hear(refused("s-1"), refused("s-2"))
+
+    assert answers(world)[0][:2] == ("broken", "s-1")
+    assert [kind for kind, *_ in answers(world)] == ["broken", "cancel"]
+
+
+def test_an_exit_that_fails_does_not_bring_the_other_back() -> None:
+    world = asked(EXIT)
+
+    world.hear(submitted("s-1"), filled("s-1", "2", side=Side.SELL), refused("s-2"))
+
+    assert answers(world) == []
+
+
+def test_the_orders_of_others_are_nobodys_leg() -> None:
+    world = asked()
+
+    world.hear(submitted("t-1"), filled("t-1", "1"), OrderCancelled(T0, "c-t-1", "x"), refused("t-2"))
+
+    assert answers(world) == []
+
+
+def test_half_a_pair_is_no_vote() -> None:
+    world = World()
+    world.seat(Says(lambda _bar, _view: ENTRY))
+    written: list[IntentLogged] = []
+    world.bus.subscribe(IntentLogged, written.append)
+    world.runner.divert = logged(world.bus, world.clock)
+
+    world.hear(bar(0))
+
+    assert [w.intent.instrument for w in written] == [BTC.name, ETH.name]
+    assert world.decided == []
+
+
+@pytest.mark.parametrize("leg", [Intent(ETH.name, Action.HOLD), "BUY", Intent(ETH.name, Action.BUY, confidence=2.0)])
+def test_a_pair_with_something_else_for_a_leg_is_no_wish_at_all(leg: Any) -> None:
+    world = World()
+    world.seat(Says(lambda _bar, _view: PairIntent(ENTRY.first, leg)))
+
+    world.hear(bar(0))
+
+    assert world.decided == []
+    assert len(world.quarantined) == 1
+
+
+def test_nobody_watches_while_nobody_asks_for_a_pair() -> None:
+    world = World()
+    world.seat(Says(lambda _bar, _view: ENTRY.first))
+
+    world.hear(bar(0))
+
+    assert world.runner._legs is None
+
+
+def test_holdings_are_the_strategys_own_less_what_fees_took_and_less_than_a_lot_is_nothing() -> None:
+    world, holdings = World(), Holdings()
+
+    class Quiet(Strategy):
+        def on_bar(self, bar: Any, view: View) -> Wishes:
+            return None
+
+    view = world.seat(Quiet())
+
+    holdings.note(filled("s-1", "1"), view)
+    assert (holdings.of(BTC.name), bool(holdings)) == (D(1), True)
+    holdings.note(filled("s-2", "0.999999999", side=Side.SELL), view)
+
+    assert (holdings.of(BTC.name), bool(holdings)) == (D(0), False)
+    assert holdings.of(ETH.name) == D(0)
