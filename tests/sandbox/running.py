@@ -22,6 +22,7 @@ import aiohttp
 from sandbox.clock import RunningClock, TurnedClock
 from sandbox.command import seeded
 from sandbox.server import Sandbox, Speakers
+from sandbox.wire import frame
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,12 +32,27 @@ __all__ = ["Client", "Running", "running", "seeded", "spawned"]
 class Running(Sandbox):
     """A sandbox whose clock a test may turn."""
 
+    fences = 0
+
     async def turn(self, seconds: float) -> None:
         """Let so much of the sandbox's time pass, and everything in it happen. Only for clocks that stand still."""
         assert isinstance(self.clock, TurnedClock)
         self.clock.turn(seconds)
         self.pump()
         await asyncio.sleep(0)
+
+    def fence(self) -> tuple[str, bool]:
+        """Write a frame of its own behind all that was sent so far; whether every connection got it."""
+        self.fences += 1
+        text = f'{{"fence":{self.fences}}}'
+        whole = True
+        for connection in self.connections.values():
+            connection.flush(self.clock.read())
+            if connection.deaf or connection.drip:
+                whole = False
+            elif not connection.closed:
+                connection.transport.write(frame(text.encode()))
+        return text, whole
 
     @property
     def ws(self) -> str:
@@ -109,18 +125,25 @@ class Client:
         async with self.session.get(self.sandbox.fault_port_url) as answer:
             return await answer.json()
 
-    async def hear(self, socket: aiohttp.ClientWebSocketResponse, wait_s: float = 0.05) -> list[Any]:
-        """Every text frame that has been sent so far, read as JSON; ends when nothing more comes."""
-        return [json.loads(raw) for raw in await self.raws(socket, wait_s)]
+    async def hear(self, socket: aiohttp.ClientWebSocketResponse) -> list[Any]:
+        """Every text frame that has been sent so far, read as JSON."""
+        return [json.loads(raw) for raw in await self.raws(socket)]
 
-    async def raws(self, socket: aiohttp.ClientWebSocketResponse, wait_s: float = 0.05) -> list[str]:
+    async def raws(self, socket: aiohttp.ClientWebSocketResponse) -> list[str]:
+        """Every text frame that has been sent so far. Only of a socket that is not well it cannot be known: there what
+        comes within a moment.
+        """
+        fence, whole = self.sandbox.fence()
         heard: list[str] = []
         while True:
             try:
-                message = await socket.receive(wait_s)
+                message = await socket.receive(20 if whole else 0.1)
             except TimeoutError:
                 return heard
             if message.type is aiohttp.WSMsgType.TEXT:
-                heard.append(message.data)
+                if message.data == fence:
+                    return heard
+                if not message.data.startswith('{"fence":'):
+                    heard.append(message.data)
             elif message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
                 return heard

@@ -197,10 +197,10 @@ async def test_a_real_recording_read_through_the_sandbox_says_what_the_recording
         socket = await subscribed(sandbox, client, *CHANNELS, "heartbeats", products=("BTC-USD", "ETH-USD"))
         for _ in range(5):
             await sandbox.turn(3)
-            reader.hear(await client.raws(socket, 0.1))
+            reader.hear(await client.raws(socket))
         late = await subscribed(sandbox, client, "level2", products=("BTC-USD", "ETH-USD"))
         whole = Reader("coinbase")
-        whole.hear(await client.raws(late, 0.2))
+        whole.hear(await client.raws(late))
 
     assert (len(reader.of(BookSnapshot)), reader.of(DataGap)) == (2, [])
     assert reader.protocol.counts.duplicates == reader.protocol.counts.gaps == 0
