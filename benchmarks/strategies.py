@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from bus.events import CancelIntent, Intent, ReplaceIntent, Trade
 from bus.values import Action
@@ -52,3 +54,9 @@ class Modify(Strategy):
         if view.last_intent_id:
             return ReplaceIntent(view.last_intent_id, limit)
         return Intent(trade.instrument, Action.BUY, size=SIZE, limit=limit)
+
+
+def generate_intent(df: Any, ctx: Mapping[str, Any], *, closed_only: bool = True) -> dict[str, Any]:
+    """A functional strategy: long while the last close is above the mean of the last fifty."""
+    above = len(df) >= 50 and df["close"].iloc[-1] > df["close"].iloc[-50:].mean()
+    return {"action": "ENTER_LONG" if above else "EXIT_LONG", "confidence": 0.6, "reason": "close against its mean"}

@@ -64,7 +64,7 @@ class Changes(msgspec.Struct, frozen=True):
             trading = changed(core.trading, self.settings)
             core.gate.relimit(limits_of(trading), trading.sizing.notional)
             if core.council is not None:
-                core.council.rules = council_rules(trading)
+                core.council.rule_by(council_rules(trading))
             elif trading.council.mode != core.trading.council.mode:
                 core.runner.divert = None  # off becomes solo
 

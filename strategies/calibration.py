@@ -27,11 +27,8 @@ class Outcome(NamedTuple):
     went: int
 
 
-class _Waiting(NamedTuple):
-    regime: str
-    votes: Sequence[float]
-    weights: Sequence[float]
-    close: float
+_Waiting = tuple[str, Sequence[float], Sequence[float], float]
+"""What is not scored yet: regime, votes, weights, and the close they were cast at."""
 
 
 class Calibration:
@@ -51,11 +48,11 @@ class Calibration:
         waiting = self._waiting.get(series)
         if waiting is None:
             waiting = self._waiting[series] = deque()
-        waiting.append(_Waiting(regime, votes, weights, close))
+        waiting.append((regime, votes, weights, close))
         if len(waiting) <= self.horizon:
             return None
-        then = waiting.popleft()
-        outcome = Outcome(then.regime, then.votes, then.weights, (close > then.close) - (close < then.close))
+        regime, votes, weights, before = waiting.popleft()
+        outcome = Outcome(regime, votes, weights, (close > before) - (close < before))
         self._rows.append(outcome)
         if len(self._rows) == FOLD:
             self._fold()

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import convert, to_builtins
+from msgspec import convert, structs, to_builtins
 
 from bus.bus import Bus
 from bus.clock import NEVER, SECOND, Clock
@@ -30,6 +31,7 @@ from strategies.feedback import Change, Feedback, Terms
 from strategies.port import View
 
 NAME = "council"
+_IS_ACTIVE = attrgetter("active")
 LONG, FLAT, SHORT = 1, 0, -1
 _HAIR = 1e-12
 """What sums of weights may miss a threshold by and still have reached it: 0.1 + 0.2 is 0.3 to whoever wrote it."""
@@ -146,17 +148,54 @@ class _Stance:
 
 class _Table:
     """The voters around one series of bars, and what each last said of it. ``bars`` counts those that closed;
-    ``nobody`` is a row of votes and weights with a place for each voter of the council, those of other tables empty.
+    ``verdict`` is what the last of them came to.
+
+    The count of a bar is kept, because the next is the same unless somebody speaks, a stance runs out (after
+    ``last_bar`` or ``until_ns``), a voter fails, the regime turns or the weights change (``version``).
     """
 
-    __slots__ = ("bars", "last", "nobody", "stances", "voters")
+    __slots__ = (
+        "ballots",
+        "bars",
+        "last_bar",
+        "present",
+        "regime",
+        "seats",
+        "stances",
+        "support",
+        "until_ns",
+        "verdict",
+        "version",
+        "voters",
+        "votes",
+        "weights",
+    )
 
-    def __init__(self, voters: Sequence[_Voter], nobody: tuple[list[float], list[float]]) -> None:
+    def __init__(self, voters: Sequence[_Voter]) -> None:
         self.voters = voters
-        self.nobody = nobody
+        self.seats = [voter.seat for voter in voters if voter.seat is not None]
         self.stances: dict[str, _Stance] = {}
         self.bars = 0
-        self.last: tuple[str, list[Ballot], Support] = ("", [], (0.0, 0.0, 0.0))
+        self.verdict: int | None = None
+        self.version = -1
+        self.regime = ""
+        self.present = 0
+        self.last_bar = 0
+        self.until_ns = 0
+        self.ballots: list[Ballot] = []
+        self.support: Support = (0.0, 0.0, 0.0)
+        self.votes: list[float] = []
+        self.weights: list[float] = []
+
+    def counted(self, bar: Bar, regime: str, present: int, version: int) -> bool:
+        """Whether the last count is that of ``bar`` too, on which nobody has spoken."""
+        return (
+            version == self.version
+            and regime == self.regime
+            and present == self.present
+            and self.bars <= self.last_bar
+            and bar.end_ns <= self.until_ns
+        )
 
 
 class _Voter:
@@ -209,6 +248,7 @@ class Council:
         self._tables: dict[tuple[str, int], _Table] = {}
         self._spoken: dict[str, list[Intent]] = {}
         self._bar: tuple[str, int, int] | None = None
+        self._version = 0
         self._asked: dict[str, tuple[int, float | None, float | None]] = {}
         self.emitted = 0
 
@@ -220,7 +260,12 @@ class Council:
             "emitted": self.emitted,
             "asked": {instrument: list(asked) for instrument, asked in self._asked.items()},
             "tables": [
-                [*series, table.bars, [[name, s.direction, s.last_bar, s.until_ns, to_builtins(s.intent)]]]
+                [
+                    *series,
+                    table.bars,
+                    table.verdict,
+                    [[name, s.direction, s.last_bar, s.until_ns, to_builtins(s.intent)]],
+                ]
                 for series, table in self._tables.items()
                 for name, s in table.stances.items()
             ],
@@ -233,17 +278,25 @@ class Council:
             instrument: (direction, exposure, size)
             for instrument, (direction, exposure, size) in state["asked"].items()
         }
-        for instrument, interval_ns, bars, stances in state["tables"]:
+        for instrument, interval_ns, bars, taken, stances in state["tables"]:
             table = self._table(instrument, interval_ns)
-            table.bars = bars
+            table.bars, table.verdict = bars, taken
             for name, direction, last_bar, until_ns, intent in stances:
                 table.stances[name] = _Stance(direction, convert(intent, Intent), last_bar, until_ns)
         if self._feedback is not None and state["feedback"]:
             self._feedback.restore(state["feedback"])
 
     def tally(self, instrument: str, interval_ns: int) -> tuple[str, list[Ballot], Support]:
-        """Regime, votes and support on the last closed bar of a series, whether or not anybody spoke."""
-        return self._tables[instrument, interval_ns].last
+        """Regime, votes and support on the last closed bar of a series, on which nobody spoke."""
+        table = self._tables[instrument, interval_ns]
+        return table.regime, [structs.replace(b, answer=None) for b in table.ballots], table.support
+
+    def rule_by(self, rules: Rules) -> None:
+        """Count the bars from here on by other rules."""
+        self.rules = rules
+        self._version += 1
+        for voter in self._voters:
+            voter.weight = rules.weights.get(voter.name, 1.0)
 
     def weights(self) -> dict[str, float]:
         """What each voter weighs now, outside any regime."""
@@ -272,59 +325,62 @@ class Council:
             return
         table = self._table(bar.instrument, bar.interval_ns)
         table.bars += 1
-        spoken = self._spoken if self._bar == (bar.instrument, bar.interval_ns, bar.end_ns) else {}
-        self._spoken = {}
-        for name, intents in spoken.items():
-            self._listen(table, name, intents, bar)
-        regime = self._regime_of(bar)
-        ballots = self._ballots(table, spoken, bar, regime)
-        self._score(table, ballots, bar, regime)
-        found = support(self.rules.rule, ballots)
-        table.last = regime, ballots, found
-        intent = self._intent(table, ballots, found, bar.instrument)
-        if spoken or intent is not None:
-            action = intent.action if intent is not None else Action.HOLD
-            self._bus.publish(
-                CouncilVoted(
-                    self._clock.now, bar.instrument, bar.interval_ns, bar.end_ns, regime, ballots, found,
-                    self.rules.threshold, action,
-                )
-            )  # fmt: skip
+        spoken: Mapping[str, Sequence[Intent]] = {}
+        if self._spoken:
+            if self._bar == (bar.instrument, bar.interval_ns, bar.end_ns):
+                spoken = self._spoken
+            self._spoken = {}
+        regime, present = self._regime_of(bar), sum(map(_IS_ACTIVE, table.seats))
+        intent = None
+        if spoken or not table.counted(bar, regime, present, self._version):
+            table.regime, table.present = regime, present
+            intent = self._count(table, spoken, bar)
         if intent is not None:
             self.emitted += 1
             id = self._view.last_intent_id = f"{NAME}-{self.emitted}"
             self._bus.publish(Decision(self._clock.now, id, NAME, intent))
         elif self._on_hold is not None:
-            self._on_hold(self._clock.now, NAME, bar.instrument, bar.end_ns, self._shortfall(found))
+            self._on_hold(self._clock.now, NAME, bar.instrument, bar.end_ns, self._shortfall(table.support))
+        outcome = self.calibration.note(
+            (bar.instrument, bar.interval_ns), regime, table.votes, table.weights, bar.close
+        )
+        if outcome is not None and self._feedback is not None:
+            self._reweigh(self._feedback.score(outcome))
+
+    def _count(self, table: _Table, spoken: Mapping[str, Sequence[Intent]], bar: Bar) -> Intent | None:
+        """Count the votes on a bar on which something may have changed; what the council wants of it."""
+        for name, intents in spoken.items():
+            self._listen(table, name, intents, bar)
+        ballots = self._ballots(table, spoken, bar)
+        found = table.support = support(self.rules.rule, ballots)
+        intent = self._intent(table, ballots, found, bar.instrument)
+        if spoken or intent is not None:
+            action = intent.action if intent is not None else Action.HOLD
+            self._bus.publish(
+                CouncilVoted(
+                    self._clock.now, bar.instrument, bar.interval_ns, bar.end_ns, table.regime, ballots, found,
+                    self.rules.threshold, action,
+                )
+            )  # fmt: skip
+        return intent
 
     def _table(self, instrument: str, interval_ns: int) -> _Table:
         table = self._tables.get((instrument, interval_ns))
         if table is None:
             voters = [voter for voter in self._voters if voter.votes_on(instrument)]
-            nobody = [math.nan] * len(self._voters), [0.0] * len(self._voters)
-            table = self._tables[instrument, interval_ns] = _Table(voters, nobody)
+            table = self._tables[instrument, interval_ns] = _Table(voters)
         return table
 
     def on_fill(self, fill: OrderFilled) -> None:
         if self._feedback is not None and fill.strategy == NAME:
             self._reweigh(self._feedback.filled(fill.instrument))
 
-    def _score(self, table: _Table, ballots: Sequence[Ballot], bar: Bar, regime: str) -> None:
-        """Hold earlier votes to what this bar shows, and note the new ones; what is learned counts from the next."""
-        votes, weights = (list(row) for row in table.nobody)
-        for voter, ballot in zip(table.voters, ballots, strict=True):
-            weights[voter.place] = ballot.weight
-            if ballot.stance is not None:
-                votes[voter.place] = ballot.stance * ballot.confidence
-        outcome = self.calibration.note((bar.instrument, bar.interval_ns), regime, votes, weights, bar.close)
-        if outcome is not None and self._feedback is not None:
-            self._reweigh(self._feedback.score(outcome))
-
     def _reweigh(self, changes: Iterable[Change]) -> None:
         """Write down what feedback did to the weights; ballots read the factors themselves."""
         assert self._feedback is not None, "somebody changed them"
         rule = self._feedback.terms.rule
         for change in changes:
+            self._version += 1
             self._bus.publish(WeightChanged(self._clock.now, change.voter, rule, *change[1:]))
 
     def _listen(self, table: _Table, name: str, intents: Sequence[Intent], bar: Bar) -> None:
@@ -344,41 +400,51 @@ class Council:
     def _stands(self, stance: _Stance, table: _Table, bar: Bar) -> bool:
         return table.bars <= stance.last_bar and bar.end_ns <= stance.until_ns
 
-    def _ballots(self, table: _Table, spoken: Mapping[str, Sequence[Intent]], bar: Bar, regime: str) -> list[Ballot]:
-        factors = self.rules.regimes.get(regime, {})
+    def _ballots(self, table: _Table, spoken: Mapping[str, Sequence[Intent]], bar: Bar) -> list[Ballot]:
+        factors = self.rules.regimes.get(table.regime, {})
         learned = self._feedback.factors if self._feedback is not None else None
-        ballots = []
+        ballots = table.ballots = []
+        votes = table.votes = [math.nan] * len(self._voters)
+        weights = table.weights = [0.0] * len(self._voters)
+        last_bar, until_ns = NEVER, NEVER
         for voter in table.voters:
             weight = voter.weight * factors.get(voter.name, 1.0)
             if learned is not None:
                 weight *= learned[voter.name]
+            weights[voter.place] = weight
             stance = table.stances.get(voter.name)
-            answers = spoken.get(voter.name)
             if stance is None or voter.seat is None or not voter.seat.active or not self._stands(stance, table, bar):
                 ballots.append(Ballot(voter.name, None, None, 0.0, weight))
-            else:
-                answer = answers[-1].action if answers else None
-                ballots.append(Ballot(voter.name, answer, stance.direction, stance.confidence, weight))
+                continue
+            last_bar, until_ns = min(last_bar, stance.last_bar), min(until_ns, stance.until_ns)
+            votes[voter.place] = stance.direction * stance.confidence
+            answers = spoken.get(voter.name)
+            answer = answers[-1].action if answers else None
+            ballots.append(Ballot(voter.name, answer, stance.direction, stance.confidence, weight))
+        table.version, table.last_bar, table.until_ns = self._version, last_bar, until_ns
         return ballots
 
     def _intent(self, table: _Table, ballots: Sequence[Ballot], found: Support, instrument: str) -> Intent | None:
-        """What the council wants, where that is not what it asked for already.
+        """What the council wants, where its verdict has changed and is not what it asked for already.
 
         It asks again only when a voter says so on this bar, and only where the terms have changed or what was asked
         for never came about: as the voters would, each for itself.
         """
         standing, *terms = self._asked.get(instrument, (FLAT, None, None))
         target = verdict(found, standing, self.rules.threshold, self.rules.exit_threshold)
+        changed, table.verdict = target != table.verdict, target
         if target is None:
             return None
         behind = [b for b in ballots if b.stance == target]
         said = [(b, table.stances[b.voter].intent) for b in behind]
         exposure = blend((i.exposure, b.weight * b.confidence) for b, i in said if i.exposure is not None)
         size = blend((float(i.size), b.weight * b.confidence) for b, i in said if i.size is not None)
-        if target == standing and not (
-            any(b.answer is not None for b in behind)
-            and ([exposure, size] != terms or not self._is_there(instrument, target))
-        ):
+        said_now = any(b.answer is not None for b in behind)
+        if target != standing:
+            asks = changed or said_now
+        else:
+            asks = said_now and ([exposure, size] != terms or not self._is_there(instrument, target))
+        if not asks:
             return None
         self._asked[instrument] = (target, exposure, size)
         if self._feedback is not None and target != FLAT:

@@ -20,7 +20,7 @@ from tests.acceptance import tape
 from tests.acceptance.command import argus, journal, replay
 from tests.daemon.live_world import World, lines, records
 
-DRAWN = 200 if os.environ.get("ARGUS_CAMPAIGN") else 3
+DRAWN = 200 if os.environ.get("ARGUS_CAMPAIGN") else 2
 CROSS = ("--strategy", "ema_cross", "--params", "fast=3,slow=8")
 VOTERS = (*CROSS, *("--strategy", "ema_cross", "--params", "fast=5,slow=13"), *CROSS[:3], "fast=8,slow=21")
 NAME = "binance:BTC/USDT"
