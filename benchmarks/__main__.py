@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import council
 from benchmarks.floor import read_everything
 from bus import money
 from bus.bus import Bus
@@ -53,7 +54,10 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     replay(arguments.recording or _recording())
     bus()
-    engine(arguments.data or _data(), arguments.peers, dict(pair.split("=", 1) for pair in arguments.pythons))
+    data = arguments.data or _data()
+    for line in council.measure(data):
+        _say(**line)
+    engine(data, arguments.peers, dict(pair.split("=", 1) for pair in arguments.pythons))
 
 
 def replay(recording: Path) -> None:

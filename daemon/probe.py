@@ -8,7 +8,7 @@ as it was, and only the decision is asked about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from bus.events import (
     IntentLogged,
     OrderApproved,
     OrderRefused,
+    PairIntent,
     RegimeState,
     StrategyQuarantined,
     TradingStateChanged,
@@ -172,7 +173,7 @@ class Probe(Chain):
                 self.facts.answers.append(Answer(name, (), type(error).__name__))
                 raise
             said = wishes if isinstance(wishes, tuple) else (wishes,)
-            self.facts.answers.append(Answer(name, tuple(wish for wish in said if isinstance(wish, Intent))))
+            self.facts.answers.append(Answer(name, tuple(_intents(said))))
             return wishes
 
         return listen
@@ -195,6 +196,14 @@ class Probe(Chain):
 
     def _on_state(self, event: TradingStateChanged) -> None:
         self._halted = event if event.state is not TradingState.ARMED else None
+
+
+def _intents(wishes: Iterable[object]) -> Iterator[Intent]:
+    for wish in wishes:
+        if isinstance(wish, PairIntent):
+            yield from (wish.first, wish.second)
+        elif isinstance(wish, Intent):
+            yield wish
 
 
 class _WatchedBus(Bus):
