@@ -164,7 +164,7 @@ class Binance(Dialect):
         if handler is None:
             return Answer(404, "<html>404 Not found</html>")
         if query:  # what is asked without parameters (ping, time, exchangeInfo) needs no market yet
-            self.market.tape.begin(self.clock.read(), listening=False)
+            self.market.begin(self.clock.read(), listening=False)
         try:
             return handler(query)
         except Refused as refused:
@@ -208,7 +208,7 @@ class Binance(Dialect):
         now = self._ms()
         last = min(_number(query, "endTime", now), now)
         first = _number(query, "startTime", floor(last, length) - (limit - 1) * length)
-        rows = self.market.candles(symbol.name).rows(length, first, last, limit)
+        rows = symbol.candles.rows(length, first, last, limit)
         return Answer(200, rows, 2)
 
     def _trades(self, query: Mapping[str, str]) -> Answer:

@@ -7,10 +7,10 @@ last while; longer candles are folded from the minutes when somebody asks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 UNIT = 100_000_000  # prices and sizes have at most eight places
-SECOND_MS, MINUTE_MS = 1_000, 60_000
+SECOND_MS, MINUTE_MS, DAY_MS = 1_000, 60_000, 86_400_000
 
 INTERVALS = {
     "1s": SECOND_MS,
@@ -116,14 +116,24 @@ class Candle:
         }
 
 
+class Past(Protocol):
+    """The minutes before the beginning, a day at a time: day 0 ends at ``end_ms``, day 1 where day 0 begins, …"""
+
+    end_ms: int
+    days: int
+
+    def day(self, number: int) -> Iterator[Candle]: ...
+
+
 class Candles:
-    """What one symbol's trades come to."""
+    """What one symbol's trades come to. Of the past only those days are remembered that somebody asked for."""
 
     def __init__(self) -> None:
+        self.last_price = 0
+        self.past: Past | None = None
         self._minutes: dict[int, Candle] = {}
         self._seconds: dict[int, Candle] = {}
-        self.last_price = 0
-        self.remembers = False  # whether it was told of a past
+        self._recalled = 0  # days
 
     def trade(self, ms: int, id: int, price: int, size: int, buys: bool) -> None:
         for kept, length, most in (
@@ -139,23 +149,20 @@ class Candles:
             candle.trade(id, price, size, buys)
         self.last_price = price
 
-    def before(self, candles: Iterator[Candle]) -> None:
-        """Put a past of minutes before what has been heard."""
-        self.remembers = True
-        self._minutes = {**{candle.start_ms: candle for candle in candles}, **self._minutes}
-
     def at(self, start_ms: int, interval_ms: int) -> Candle:
         """The candle that begins at ``start_ms``."""
-        return self._folded(start_ms, interval_ms, self._close_before(start_ms, self._kept(interval_ms)[0]))
+        kept, _ = self._kept(interval_ms, start_ms)
+        return self._folded(start_ms, interval_ms, self._close_before(start_ms, kept))
 
     def day(self, ms: int) -> Candle:
         """The last 1,440 minutes in one."""
         first = floor(ms, MINUTE_MS) - 1_439 * MINUTE_MS
-        return self._folded(first, 1_440 * MINUTE_MS, self._close_before(first, self._minutes))
+        kept, _ = self._kept(MINUTE_MS, first)
+        return self._folded(first, DAY_MS, self._close_before(first, kept))
 
     def rows(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[list[Any]]:
         """REST rows of the candles that begin from ``first_ms`` to ``last_ms``, the first ``limit`` of them."""
-        kept, _ = self._kept(interval_ms)
+        kept, _ = self._kept(interval_ms, first_ms)
         if not kept:
             return []
         start = floor(max(first_ms, next(iter(kept))), interval_ms)
@@ -171,7 +178,7 @@ class Candles:
         return rows
 
     def _folded(self, start_ms: int, interval_ms: int, price: int) -> Candle:
-        kept, length = self._kept(interval_ms)
+        kept, length = self._kept(interval_ms, start_ms)
         folded = Candle(start_ms, price)
         for start in range(start_ms, start_ms + interval_ms, length):
             found = kept.get(start)
@@ -179,8 +186,15 @@ class Candles:
                 folded.fold(found)
         return folded
 
-    def _kept(self, interval_ms: int) -> tuple[dict[int, Candle], int]:
-        return (self._seconds, SECOND_MS) if interval_ms < MINUTE_MS else (self._minutes, MINUTE_MS)
+    def _kept(self, interval_ms: int, from_ms: int) -> tuple[dict[int, Candle], int]:
+        """What a candle of this length is folded from, back to ``from_ms`` as far as anything is known."""
+        if interval_ms < MINUTE_MS:
+            return self._seconds, SECOND_MS
+        past = self.past
+        while past and self._recalled < past.days and from_ms <= past.end_ms - self._recalled * DAY_MS:
+            self._minutes = {**{each.start_ms: each for each in past.day(self._recalled)}, **self._minutes}
+            self._recalled += 1
+        return self._minutes, MINUTE_MS
 
     def _close_before(self, start_ms: int, kept: dict[int, Candle]) -> int:
         for start in reversed(kept):

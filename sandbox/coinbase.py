@@ -158,7 +158,7 @@ class Coinbase(Dialect):
             return Answer(400, {"error": "INVALID_ARGUMENT", "message": "start, end and granularity are required"})
         first, last = (int(time) * 1_000 for time in times)
         length = minutes * MINUTE_MS
-        rows = self.market.candles(product).rows(length, first, min(last, now // MS), _CANDLES_MAX)
+        rows = product.candles.rows(length, first, min(last, now // MS), _CANDLES_MAX)
         keys = ("start", "open", "high", "low", "close", "volume")
         candles = [dict(zip(keys, [str(row[0] // 1_000), *row[1:6]], strict=True)) for row in reversed(rows)]
         return Answer(200, {"candles": candles})

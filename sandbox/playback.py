@@ -27,7 +27,6 @@ from daemon.errors import Usage
 from feeds.binance.wire import to_ns
 from feeds.detect import venue_of
 from feeds.frames import Recording
-from sandbox.candles import Candle
 from sandbox.listing import Terms, terms_of
 from sandbox.venue import MS, Told
 
@@ -105,9 +104,8 @@ class BinanceTape:
     def listed(self, symbol: str) -> dict[str, Any] | None:
         return self._listed.get(symbol)
 
-    def past(self, symbol: str) -> Iterator[Candle]:
+    def past(self, symbol: str) -> None:
         """What came before was not recorded."""
-        return iter(())
 
     def _scan(self, reel: Reel) -> _Scan:
         scan = _Scan()

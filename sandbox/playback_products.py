@@ -18,7 +18,6 @@ from bus import inputs
 from bus.clock import NEVER
 from bus.inputs import Input
 from feeds.coinbase.rfc3339 import nanoseconds
-from sandbox.candles import Candle
 from sandbox.listing import Terms, terms_of
 from sandbox.playback import Reel
 from sandbox.products import Event, rfc3339
@@ -56,9 +55,8 @@ class CoinbaseTape:
     def listed(self, product: str) -> dict[str, Any] | None:
         return next((player.listed[product] for player in self._players if product in player.listed), None)
 
-    def past(self, product: str) -> Iterator[Candle]:
+    def past(self, product: str) -> None:
         """What came before was not recorded."""
-        return iter(())
 
 
 class _Player:

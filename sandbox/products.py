@@ -16,7 +16,7 @@ import orjson
 
 from bus.clock import NEVER, SECOND
 from feeds.coinbase.rfc3339 import nanoseconds
-from sandbox.candles import MINUTE_MS, Candle, Candles, floor, text, units
+from sandbox.candles import MINUTE_MS, Candles, Past, floor, text, units
 from sandbox.listing import Terms
 from sandbox.venue import MS
 
@@ -47,7 +47,7 @@ class ProductTape(Protocol):
 
     def terms(self, product: str) -> Terms: ...
     def listed(self, product: str) -> dict[str, Any] | None: ...
-    def past(self, product: str) -> Iterator[Candle]: ...
+    def past(self, product: str) -> Past | None: ...
 
 
 class Product:
@@ -107,6 +107,7 @@ class ProductMarket:
     def begin(self, now_ns: int, *, listening: bool) -> None:
         self.tape.begin(now_ns, listening=listening)
         for product in self.products.values():
+            product.candles.past = self.tape.past(product.name)
             if product.name not in self._opened:
                 for event in self.tape.opening(product.name):
                     self._opened.add(product.name)
@@ -126,12 +127,6 @@ class ProductMarket:
             yield from self._second(self._tick_due)
             self._tick_due += SECOND
         yield from self._happen(until_ns)
-
-    def candles(self, product: Product) -> Candles:
-        """The product's candles, with the past that its tape remembers."""
-        if not product.candles.remembers:
-            product.candles.before(self.tape.past(product.name))
-        return product.candles
 
     def snapshot(self, channel: str, name: str, ns: int) -> str | None:
         """What a new subscriber hears first; None where there is nothing to say yet, or ever."""
@@ -153,7 +148,7 @@ class ProductMarket:
             case "candles" if product is not None:
                 start = floor(ns // MS, CANDLE_MS)
                 first = start - (CANDLES_KEPT - 1) * CANDLE_MS
-                rows = self.candles(product).rows(CANDLE_MS, first, start, CANDLES_KEPT)
+                rows = product.candles.rows(CANDLE_MS, first, start, CANDLES_KEPT)
                 body = {"type": "snapshot", "candles": [_candle(row, name) for row in rows]}
             case "status":
                 body = {"type": "snapshot", "products": [self.listing(each) for each in self.products]}
@@ -197,7 +192,7 @@ class ProductMarket:
         return product.ticker or (self.summary(product, ns) if product.trades else {})
 
     def summary(self, product: Product, ns: int) -> dict[str, Any]:
-        day = self.candles(product).day(ns // MS)
+        day = product.candles.day(ns // MS)
         bids, asks = product.best(1)
         (bid, bid_size), (ask, ask_size) = (bids or [("", "")])[0], (asks or [("", "")])[0]
         return {

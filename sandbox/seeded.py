@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from heapq import merge
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from bus.clock import NEVER
-from sandbox.candles import MINUTE_MS, UNIT, Candle, floor
+from sandbox.candles import DAY_MS, MINUTE_MS, UNIT, Candle, floor
 from sandbox.listing import Terms, terms_of
-from sandbox.model import LEVELS_MAX, LISTINGS, MS, FuturesModel, MarketModel
+from sandbox.model import LEVELS_MAX, LISTINGS, MS, FuturesModel, Listing, MarketModel
 from sandbox.products import Event, rfc3339
 from sandbox.venue import Told
 
 BATCH_NS = 250 * MS  # how long Coinbase gathers trades
-PAST_MINUTES = 30 * 1_440
+_MINUTES = 1_440
 _STEP = 0.0006  # of the price, the size of an invented minute's way
 
 
@@ -37,14 +39,14 @@ class SeededTape:
         self._flood = flood
         self._make = FuturesModel if venue == "binanceusdm" else MarketModel
         self._models: dict[str, MarketModel] = {}
-        self._began_ms = 0
+        self._pasts: dict[str, InventedPast] = {}
 
     def begin(self, now_ns: int, *, listening: bool) -> None:
         if self._models:
             return
-        self._began_ms = now_ns // MS
         for symbol in self.symbols:
             self._models[symbol] = self._make(self._seed, symbol, now_ns, self._activity, self._flood)
+            self._pasts[symbol] = InventedPast(f"{self._seed}:{symbol}", self._make.listings[symbol], now_ns // MS)
 
     def due(self) -> int:
         return min((model.due for model in self._models.values()), default=NEVER)
@@ -66,23 +68,8 @@ class SeededTape:
         """Of before the beginning."""
         return self._models[symbol].last_print()
 
-    def past(self, symbol: str) -> Iterator[Candle]:
-        """A month of minutes that ends at the price the market began with."""
-        listing = self._make.listings[symbol]
-        draw = random.Random(f"{self._seed}:{symbol}:past")
-        unit = UNIT // 10**listing.tick_digits
-        ways = [round(draw.gauss(0, _STEP * listing.ticks)) for _ in range(PAST_MINUTES)]
-        price = listing.ticks - sum(ways)
-        low = listing.ticks // 4
-        start = floor(self._began_ms, MINUTE_MS) - PAST_MINUTES * MINUTE_MS
-        for index, way in enumerate(ways):
-            opened, price = price, price + way
-            candle = Candle(start + index * MINUTE_MS, max(low, opened) * unit)
-            size = (1 + int(draw.expovariate(1 / listing.lots))) * 10 ** (8 - listing.lot_digits)
-            reach = abs(round(draw.gauss(0, _STEP * listing.ticks / 2)))
-            for number, ticks in enumerate((opened, max(opened, price) + reach, min(opened, price) - reach, price)):
-                candle.trade(-1, max(low, ticks) * unit, size, number % 2 == 1)
-            yield candle
+    def past(self, symbol: str) -> InventedPast | None:
+        return self._pasts.get(symbol)
 
     def _of(self, symbol: str, model: MarketModel, until_ns: int) -> Iterator[Told]:
         for ns, raw in model.frames(until_ns):
@@ -90,6 +77,42 @@ class SeededTape:
             kind = raw[11:at].partition("@")[2].partition("@")[0]
             if not kind.startswith("kline"):  # the venue makes its own
                 yield Told(ns, symbol, kind, raw[at + 9 : -1])
+
+
+class InventedPast:
+    """A month of minutes that leads to the price the market begins with.
+
+    A walk of days, backwards; the minutes of a day are a walk from the day's first price to its last, drawn when the
+    day is asked for.
+    """
+
+    days = 30
+
+    def __init__(self, seed: str, listing: Listing, began_ms: int) -> None:
+        self.end_ms = floor(began_ms, MINUTE_MS)
+        self._seed = seed
+        self._listing = listing
+        draw = random.Random(f"{seed}:past")
+        self._opens = [listing.ticks]  # from the last to the first
+        for _ in range(self.days):
+            way = draw.gauss(0, _STEP * listing.ticks * math.sqrt(_MINUTES))
+            self._opens.append(max(listing.ticks // 2, round(self._opens[-1] - way)))
+
+    def day(self, number: int) -> Iterator[Candle]:
+        listing, draw = self._listing, random.Random(f"{self._seed}:past:{number}")
+        unit, lot = UNIT // 10**listing.tick_digits, UNIT // 10**listing.lot_digits
+        opened, closed = self._opens[number + 1], self._opens[number]
+        step = _STEP * listing.ticks
+        walk = list(accumulate(draw.gauss(0, step) for _ in range(_MINUTES)))
+        pull = (closed - opened - walk[-1]) / _MINUTES  # so that it ends where it must
+        start_ms, price = self.end_ms - (number + 1) * DAY_MS, opened
+        for minute, way in enumerate(walk):
+            before, price = price, max(1, round(opened + way + pull * (minute + 1)))
+            candle = Candle(start_ms + minute * MINUTE_MS, before * unit)
+            reach, size = abs(round(draw.gauss(0, step / 2))), 1 + int(draw.expovariate(1 / listing.lots))
+            for ticks in (before, max(before, price) + reach, max(1, min(before, price) - reach), price):
+                candle.trade(-1, ticks * unit, size * lot, ticks > before)
+            yield candle
 
 
 class SeededProducts:
@@ -134,7 +157,7 @@ class SeededProducts:
     def listed(self, product: str) -> None:
         return None
 
-    def past(self, product: str) -> Iterator[Candle]:
+    def past(self, product: str) -> InventedPast | None:
         return self._tape.past(self._symbols[product])
 
     def _happen(self, until_ns: int) -> Iterator[Event]:

@@ -78,7 +78,7 @@ class Sandbox:
     def address(self) -> dict[str, Any]:
         """Where everything is."""
         rest, ws = f"http://{HOST}:{self.port}", f"ws://{HOST}:{self.port}"
-        sockets = {"binance": ws, "binanceusdm": f"{ws}/market", "coinbase": f"{ws}/coinbase"}
+        sockets = {"binance": ws, "binanceusdm": ws, "coinbase": f"{ws}/coinbase"}
         return {
             "ws": ws,
             "rest": rest,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from bus.clock import DAY, HOUR, NEVER, SECOND
-from sandbox.candles import INTERVALS, UNIT, Candle, Candles, floor, text, units
+from sandbox.candles import INTERVALS, UNIT, Candles, Past, floor, text, units
 from sandbox.listing import Terms
 
 MS = 1_000_000
@@ -60,8 +60,8 @@ class Tape(Protocol):
         """What the venue itself said of the symbol, where that is known."""
         ...
 
-    def past(self, symbol: str) -> Iterator[Candle]:
-        """Minutes from before the beginning."""
+    def past(self, symbol: str) -> Past | None:
+        """What was before the beginning, once that is known and where anything is."""
         ...
 
 
@@ -97,6 +97,8 @@ class Market:
 
     def begin(self, now_ns: int, *, listening: bool) -> None:
         self.tape.begin(now_ns, listening=listening)
+        for symbol in self.symbols.values():
+            symbol.candles.past = self.tape.past(symbol.name)
 
     def due(self) -> int:
         return min(self._tick_due, self.tape.due())
@@ -112,13 +114,6 @@ class Market:
             yield from self._second(self._tick_due)
             self._tick_due += SECOND
         yield from self._happen(until_ns)
-
-    def candles(self, name: str) -> Candles:
-        """The symbol's candles, with the past that its tape remembers."""
-        candles = self.symbols[name].candles
-        if not candles.remembers:
-            candles.before(self.tape.past(name))
-        return candles
 
     # --- what happens ---
 
@@ -206,7 +201,7 @@ class Market:
 
     def day(self, symbol: Symbol, ms: int, *, full: bool) -> dict[str, Any]:
         """The last 24 hours in a ticker's letters."""
-        day = self.candles(symbol.name).day(ms)
+        day = symbol.candles.day(ms)
         letters: dict[str, Any] = {
             "c": text(day.close),
             "o": text(day.open),

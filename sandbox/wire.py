@@ -79,12 +79,12 @@ class Connection:
         """Dribble from now on; 0 lets the rest out at once."""
         self.drip, self._dripped_ns = bytes_per_s, now_ns
 
-    def heard(self, now_ns: int) -> int:
-        """Count a message; how many there were within this second."""
+    def heard(self, now_ns: int, within_ns: int) -> int:
+        """Count a message; how many there were within so long."""
         self.messages += 1
         recent = self.messages_ns
         recent.append(now_ns)
-        while recent[0] <= now_ns - SECOND:
+        while recent[0] <= now_ns - within_ns:
             recent.popleft()
         self.busiest = max(self.busiest, len(recent))
         return len(recent)
