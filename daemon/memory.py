@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bus.events import StateRestored
 from bus.values import Instrument
@@ -11,8 +11,8 @@ from sim import memory as venue_memory
 if TYPE_CHECKING:
     from daemon.wiring import Core
 
-COUNCIL = "council"
-"""Under which name the council's state is kept."""
+COUNCIL, REGIMES, PAIRS = "council", "regimes", "pairs"
+"""Under which names the parts that not every session has are kept."""
 
 
 def remember(core: Core, parent: str, seq: int, head: bytes) -> StateRestored:
@@ -41,8 +41,19 @@ def remember(core: Core, parent: str, seq: int, head: bytes) -> StateRestored:
         core.equity.state(),
         core.bars.state() if core.bars is not None else [],
         core.history.state(),
-        {COUNCIL: core.council.state()} if core.council is not None else {},
+        _more(core),
     )
+
+
+def _more(core: Core) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if core.council is not None:
+        more[COUNCIL] = core.council.state()
+    if core.regimes is not None:
+        more[REGIMES] = core.regimes.kept()
+    if pairs := core.runner.pairs():
+        more[PAIRS] = pairs
+    return more
 
 
 def recall(core: Core, state: StateRestored) -> None:
@@ -61,3 +72,6 @@ def recall(core: Core, state: StateRestored) -> None:
     core.equity.restore(state.equity)
     if core.council is not None and COUNCIL in state.more:
         core.council.restore(state.more[COUNCIL])
+    if core.regimes is not None and REGIMES in state.more:
+        core.regimes.restore(state.more[REGIMES])
+    core.runner.restore_pairs(state.more.get(PAIRS, []))

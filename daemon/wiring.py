@@ -75,6 +75,7 @@ class Core:
     trading: Trading
     instruments: Sequence[Instrument]
     council: Council | None
+    regimes: RegimeEngine | None
     intake: Intake = field(init=False)
     rejecting: Callable[[Input, str], None] = _ignore
 
@@ -241,6 +242,7 @@ def build(
         trading,
         instruments,
         council,
+        regimes,
     )
     core.intake.obeys = boot is not None
     return core

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from bus.bus import Bus
 from bus.clock import Clock
 from bus.events import (
@@ -70,6 +72,30 @@ class Legs:
         """Two decisions about to be published, by intent id; ``decide`` makes another of the same strategy."""
         pair = _Pair(next(iter(legs)), strategy, legs, decide)
         self._pairs.update(dict.fromkeys(legs, pair))
+
+    def state(self) -> list[Any]:
+        """The pairs under way, JSON-ready."""
+        clients = {intent_id: client_id for client_id, intent_id in self._clients.items()}
+        pairs = {pair.group: pair for pair in self._pairs.values()}
+        return [
+            [
+                pair.strategy,
+                {leg: msgspec.to_builtins(intent) for leg, intent in pair.legs.items()},
+                {leg: str(size) for leg, size in pair.filled.items()},
+                {leg: clients.get(leg, "") for leg in sorted(pair.open)},
+                pair.broken,
+            ]
+            for pair in pairs.values()
+        ]
+
+    def restore(self, state: list[Any], decider: Callable[[str], Callable[[Intent], object]]) -> None:
+        """``decider`` gives the way a strategy decides, by its name."""
+        for strategy, legs, filled, still_open, broken in state:
+            self.watch(strategy, msgspec.convert(legs, dict[str, Intent]), decider(strategy))
+            pair = self._pairs[next(iter(legs))]
+            pair.filled = {leg: Decimal(size) for leg, size in filled.items()}
+            pair.open, pair.broken = set(still_open), broken
+            self._clients.update({client: leg for leg, client in still_open.items() if client})
 
     def on_refused(self, event: OrderRefused) -> None:
         pair = self._pairs.get(event.intent_id)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ import msgspec
 from bus.bus import Bus
 from bus.events import Bar, RegimeState
 from bus.values import RegimeLabel
-from strategies.indicators import Atr, Ema, Sma
+from strategies.indicators import Atr, Carried, Ema, Sma
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +133,7 @@ def _features(price: float, fast: float, slow: float, atr: float, volume_ratio: 
 # --- from bar to bar -------------------------------------------------------------------------------------------
 
 
-class Gauge:
+class Gauge(Carried):
     """The indicators of one series of bars."""
 
     __slots__ = ("_atr", "_fast", "_slow", "_thresholds", "_volume")
@@ -144,6 +144,9 @@ class Gauge:
         self._slow = Ema(thresholds.ema_slow)
         self._atr = Atr(thresholds.atr_len)
         self._volume = Sma(VOLUME_LEN)
+
+    def _slots(self) -> Iterable[str]:
+        return (slot for slot in self.__slots__ if slot != "_thresholds")
 
     def hear(self, bar: Bar) -> RegimeState:
         """The state as of this closed bar."""
@@ -185,6 +188,16 @@ class RegimeEngine:
     def state(self, instrument: str, interval_ns: int) -> RegimeState:
         """As of the last closed bar; without a label while there is too little history."""
         return self._states.get((instrument, interval_ns), UNKNOWN)
+
+    def kept(self) -> list[Any]:
+        """Of each series what its indicators hold and the latest state, JSON-ready."""
+        return [[*key, gauge.state(), msgspec.to_builtins(self._states[key])] for key, gauge in self._gauges.items()]
+
+    def restore(self, kept: list[Any]) -> None:
+        for instrument, interval_ns, measured, state in kept:
+            gauge = self._gauges[instrument, interval_ns] = Gauge(self._thresholds)
+            gauge.restore(measured)
+            self._states[instrument, interval_ns] = msgspec.convert(state, RegimeState)
 
     def label(self, bar: Bar) -> str:
         """The label as of a bar's series, empty where there is none yet."""

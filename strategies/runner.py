@@ -8,6 +8,7 @@ raises is quarantined by whoever supervises, through ``quarantine``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from struct import Struct
 from typing import Any
 
@@ -160,6 +161,15 @@ class Runner:
                 self._silence(seat)
             else:
                 self._return(seat, state)
+
+    def pairs(self) -> list[Any]:
+        """The pairs of intents under way."""
+        return self._legs.state() if self._legs is not None else []
+
+    def restore_pairs(self, state: list[Any]) -> None:
+        if state:
+            seats = {seat.id: seat for seat in self._seats}
+            self._watch().restore(state, lambda name: partial(self._decide, seats[name]))
 
     def _return(self, seat: Seat, state: SeatState) -> None:
         seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id
@@ -345,11 +355,14 @@ class Runner:
         ids = [f"{seat.id}-{seat.emitted + n}" for n in (1, 2)]
         legs = [structs.replace(leg, group=ids[0]) for leg in legs]
         if any(leg.action in ENTRIES for leg in legs):
-            if self._legs is None:
-                self._legs = Legs(self._bus, self._clock)
-            self._legs.watch(seat.id, dict(zip(ids, legs, strict=True)), lambda intent: self._decide(seat, intent))
+            self._watch().watch(seat.id, dict(zip(ids, legs, strict=True)), partial(self._decide, seat))
         for leg in legs:
             self._decide(seat, leg)
+
+    def _watch(self) -> Legs:
+        if self._legs is None:
+            self._legs = Legs(self._bus, self._clock)
+        return self._legs
 
 
 def _traced(seat: Seat, intent: Intent, bar: Bar | None) -> Intent:

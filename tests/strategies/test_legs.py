@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal as D
 from typing import Any
 
@@ -125,6 +126,26 @@ def test_a_leg_that_filled_in_part_before_it_ended_is_taken_back_too() -> None:
         ("EXIT_LONG", BTC.name, D(2)),
         ("EXIT_SHORT", ETH.name, D(1)),
     ]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_pair_under_way_is_watched_on_after_a_restart(broken: bool) -> None:
+    before = asked()
+    before.hear(submitted("s-1"), submitted("s-2"), filled("s-1", "2", "1"))
+    if broken:
+        before.hear(OrderRejected(T0, "c-s-2", "-2010", "no margin"))
+    kept = json.loads(json.dumps(before.runner.pairs()))
+    after = World()
+    after.seat(Says())
+    after.runner.restore_pairs(kept)
+
+    if not broken:
+        after.hear(OrderRejected(T0, "c-s-2", "-2010", "no margin"))
+    after.hear(filled("s-1", "1"))
+
+    closed = [(d.intent.action.value, d.intent.size) for d in after.decided if isinstance(d, Decision)]
+    assert closed == ([] if broken else [("EXIT_LONG", D(2))]) + [("EXIT_LONG", D(1))]
+    assert after.runner.pairs() == []
 
 
 def test_both_legs_refused_is_one_broken_pair_and_nothing_to_take_back() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -301,6 +303,21 @@ def test_each_instrument_has_its_own_and_a_forming_bar_is_not_heard() -> None:
     assert engine.state(ETH.name, 2 * MINUTE).label is None
     assert engine.label(bar(59)) == "TREND_UP"
     assert engine.label(bar(0, instrument=ETH)) == ""
+
+
+def test_an_engine_that_was_carried_over_a_restart_goes_on_as_if_nothing_had_been() -> None:
+    bars = [msgspec.structs.replace(b, instrument=BTC.name) for b in invented(300)]
+    stays, carried = with_engine()[1], with_engine()[1]
+    for b in bars[:120]:
+        stays.on_bar(b)
+
+    carried.restore(json.loads(json.dumps(stays.kept(), allow_nan=False)))
+
+    assert carried.state(BTC.name, bars[0].interval_ns) == stays.state(BTC.name, bars[0].interval_ns)
+    for b in bars[120:]:
+        stays.on_bar(b)
+        carried.on_bar(b)
+        assert carried.state(b.instrument, b.interval_ns) == stays.state(b.instrument, b.interval_ns)
 
 
 def test_asking_where_nobody_tells_regimes_says_what_to_do() -> None:
