@@ -289,6 +289,19 @@ def test_exposure_is_the_mean_of_those_behind_the_decision():
     assert decision.intent.size is None
 
 
+def test_an_exit_that_leaves_an_exposure_is_less_of_the_same_stance():
+    less = Intent(BTC.name, Action.EXIT_LONG, size=3, exposure=0.1)
+    room = Room(Script(Intent(BTC.name, Action.ENTER_LONG, exposure=0.4), less))
+
+    room.hear(bar(0), bar(1))
+
+    assert [vote.ballots[0].stance for vote in room.votes] == [LONG, LONG]
+    assert [(d.intent.action, d.intent.exposure, d.intent.size) for d in room.decided] == [
+        (Action.ENTER_LONG, 0.4, None),
+        (Action.ENTER_LONG, 0.1, None),
+    ]
+
+
 def test_a_size_all_agree_on_is_asked_for_to_the_digit():
     votes = [Intent(BTC.name, ENTER, size=D("0.1"), confidence=c) for c in (0.9, 0.7)]
 

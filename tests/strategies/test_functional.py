@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal as D
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from bus.events import Decision, Intent
-from bus.values import Action
-from strategies.functional import Functional
+from bus.values import Action, TimeInForce
+from strategies.functional import Functional, OrderGenerator
 from tests.strategies.world import BTC, ETH, MINUTE, T0, World, bar
 
 
@@ -164,3 +165,59 @@ def test_at_most_its_history_is_kept() -> None:
         world.hear(bar(n, float(n)))
 
     assert list(function.calls[-1][0]["close"]) == [float(n) for n in range(5, 15)]
+
+
+# --- raw orders ------------------------------------------------------------------------------------------------
+
+
+def ordering(answer: Any) -> tuple[World, Function]:
+    world, function = World(), Function(answer)
+    world.seat(OrderGenerator(function, {"size": 2}))
+    world.hear(bar(0))
+    return world, function
+
+
+def test_an_order_generator_is_told_the_same_and_its_orders_are_intents() -> None:
+    limit = {"side": "sell", "size": D("0.5"), "limit": 99.5, "tif": "ioc", "post_only": True, "reason": "fade"}
+    world, function = ordering([{"side": "buy", "size": 1, "instrument": ETH.name}, limit])
+
+    assert [d.intent for d in world.decided] == [
+        Intent(ETH.name, Action.BUY, size=1),
+        Intent(BTC.name, Action.SELL, size=D("0.5"), limit=99.5, tif=TimeInForce.IOC, post_only=True, reason="fade"),
+    ]
+    assert function.calls[0][1]["params"] == {"size": 2}
+
+
+@pytest.mark.parametrize("nothing", [None, [], ()])
+def test_no_orders_let_the_bar_pass(nothing: Any) -> None:
+    world, _ = ordering(nothing)
+
+    assert world.decided == []
+    assert len(world.held) == 1
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        ("buy", "yields mappings, not str"),
+        ({"size": 1}, "side is buy or sell, not None"),
+        ({"side": "buy"}, "size is a positive number of base units, not None"),
+        ({"side": "buy", "size": 0}, "not 0"),
+        ({"side": "buy", "size": float("nan")}, "not nan"),
+        ({"side": "buy", "size": 1, "price": 3}, "no field 'price'"),
+        ({"side": "buy", "size": 1, "tif": "day"}, "day"),
+    ],
+)
+def test_a_wrong_order_is_an_error_that_says_what_is_wrong(order: Any, says: str) -> None:
+    world, _ = ordering([{"side": "buy", "size": 1}, order])
+
+    assert world.decided == [], "all of it or nothing"
+    assert says in str(world.failures[0])
+
+
+def test_a_function_may_name_the_size_it_gives_up() -> None:
+    world, _ = world_with({"action": "EXIT_LONG", "size": 2.5, "desired_exposure_frac": 0.1})
+
+    world.hear(bar(0))
+
+    assert world.decided[0].intent.size == 2.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import textwrap
 from decimal import Decimal as D
@@ -12,8 +13,8 @@ import pytest
 
 from strategies.buy_and_hold import BuyAndHold
 from strategies.ema_cross import EmaCross
-from strategies.functional import Functional
-from strategies.load import UnknownStrategy, load
+from strategies.functional import Functional, OrderGenerator
+from strategies.load import BUILT_IN, UnknownStrategy, environment_name, environment_params, load
 from strategies.port import BadParameter, Strategy
 from strategies.stub import Stub
 
@@ -221,3 +222,40 @@ def test_a_missing_parameter_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(BadParameter, match="needs level"):
         load(str(path), {})
+
+
+def test_a_function_named_order_generator_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "orders.py"
+    file.write_text("def order_generator(df, ctx, *, closed_only=True):\n    return []\n")
+
+    assert isinstance(load(str(file), {}), OrderGenerator)
+
+
+def test_what_is_loaded_knows_its_source_and_its_parameters(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def generate_intent(df, ctx, *, closed_only=True):\n    return {'action': 'HOLD'}\n")
+    one, other = load(str(file), {}).provenance, load(str(file), {"n": 3}).provenance
+    file.write_text(file.read_text() + "# edited\n")
+    edited = load(str(file), {}).provenance
+
+    assert one is not None
+    assert other is not None
+    assert edited is not None
+    assert (one.config == other.config, one.code == other.code) == (False, True)
+    assert (one.config == edited.config, one.code == edited.code) == (True, False)
+    assert one.code == hashlib.sha256(file.read_bytes().removesuffix(b"# edited\n")).hexdigest()[:32]
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_each_of_ours_loads_with_its_defaults(name: str) -> None:
+    assert isinstance(load(name, {}), Strategy)
+
+
+def test_the_environments_names_of_parameters_are_those_of_ours_only() -> None:
+    environ = {"SG_RSI_LENGTH": "9", "SG_MINE_LENGTH": "8", "SG_STUB_LENGTH": "7"}
+
+    assert environment_params("rsi", environ) == {"length": "9"}
+    assert environment_params("strategies.rsi:RsiMomentum", environ) == {"length": "9"}
+    assert environment_params("mine.py", environ) == {}
+    assert environment_params("stub", environ) == {}
+    assert environment_name("rsi", "horizon_hours") == "SG_RSI_HORIZON_HOURS"
