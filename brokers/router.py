@@ -32,17 +32,9 @@ from bus.events import (
 from bus.state import SentState
 
 Report = (
-    OrderAccepted
-    | OrderTriggered
-    | OrderCancelled
-    | OrderExpired
-    | OrderRejected
-    | OrderReplaced
-    | CancelRejected
-    | ReplaceRejected
+    OrderTriggered | OrderCancelled | OrderExpired | OrderRejected | OrderReplaced | CancelRejected | ReplaceRejected
 )
 _MOVES: Mapping[type[Report], Move] = {
-    OrderAccepted: Move.ACCEPTED,
     OrderTriggered: Move.TRIGGERED,
     OrderCancelled: Move.CANCELLED,
     OrderExpired: Move.EXPIRED,
@@ -51,7 +43,8 @@ _MOVES: Mapping[type[Report], Move] = {
     CancelRejected: Move.CANCEL_REJECTED,
     ReplaceRejected: Move.REPLACE_REJECTED,
 }
-_CANCEL_ASKED, _REPLACE_ASKED, _PART_FILLED, _FILLED = (
+_ACCEPTED, _CANCEL_ASKED, _REPLACE_ASKED, _PART_FILLED, _FILLED = (
+    Move.ACCEPTED,
     Move.CANCEL_ASKED,
     Move.REPLACE_ASKED,
     Move.PART_FILLED,
@@ -92,6 +85,7 @@ class Router:
         bus.subscribe(CancelRequested, self.on_cancel)
         bus.subscribe(ReplaceApproved, self.on_replace)
         bus.subscribe(OrderFilled, self.on_filled)
+        bus.subscribe(OrderAccepted, self.on_accepted)
         for event_type in _MOVES:
             bus.subscribe(event_type, self.on_report)
 
@@ -107,13 +101,13 @@ class Router:
 
     def on_approved(self, event: OrderApproved) -> None:
         order = event.order
+        intent_id = order.intent_id
         broker = self._broker(order.instrument)
         client_id = self._outbox.next_id(order.strategy)
-        sent = Sent(client_id, order.intent_id, order.instrument, broker)
-        self._sent[client_id] = sent
-        self._by_intent[order.intent_id] = sent
+        sent = Sent(client_id, intent_id, order.instrument, broker)
+        self._sent[client_id] = self._by_intent[intent_id] = sent
         self.orders += 1
-        self._bus.publish(OrderSubmitted(self._clock.now, client_id, order.intent_id))
+        self._bus.publish(OrderSubmitted(self._clock.now, client_id, intent_id))
         broker.submit(client_id, order)
 
     def on_cancel(self, event: CancelRequested) -> None:
@@ -133,10 +127,14 @@ class Router:
         sent.asked += 1
         sent.broker.replace(sent.client_id, event.price, event.size)
 
+    def on_accepted(self, event: OrderAccepted) -> None:
+        sent = self._known(event.client_id)
+        sent.state = advance(sent.state, _ACCEPTED)
+
     def on_filled(self, event: OrderFilled) -> None:
         sent = self._known(event.client_id)
         sent.state = advance(sent.state, _PART_FILLED if event.leaves else _FILLED)
-        if sent.state in DONE:
+        if not event.leaves:
             self._forget(sent)
 
     def on_report(self, event: Report) -> None:

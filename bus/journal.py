@@ -13,21 +13,23 @@ Recording an event is one list append; encoding and hashing happen at the commit
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 import msgspec
 
 from bus.bus import Bus
-from bus.events import RECORDS, DecisionsHeld, EquityMarked, Record
+from bus.events import RECORDS, Bar, BarsPassed, Record, Sheet
 
 FORMAT = 1
+_NAMES = {cls: name for name, cls in RECORDS.items()}
 GENESIS = bytes(32)
 PACK = 256
 """Bars in one packed record, at most."""
 
+Hearers = Callable[[str], list[str]]
 _SEPARATOR = b",\n"  # JSON text never holds a raw newline, so this only ever stands between bodies
 
 
@@ -39,7 +41,9 @@ def _scalar(value: object) -> object:
     return item()
 
 
-encode = msgspec.json.Encoder(enc_hook=_scalar).encode
+_encoder = msgspec.json.Encoder(enc_hook=_scalar)
+_encode_lines = _encoder.encode_lines
+encode = _encoder.encode
 """How records are written; whoever lets a stranger's value into one tries it first."""
 
 
@@ -64,104 +68,184 @@ class Entry(msgspec.Struct, frozen=True):
             raise JournalError(f"record {self.seq} ({self.type}) is not readable by this build: {error}") from error
 
 
+class Row:
+    """Bars of one instrument and interval, one after the other, that are alike in all but their reasons and marks.
+    ``next_end`` is when the next must end to continue it, ``limit`` that of the first that would be one too many.
+    """
+
+    __slots__ = (
+        "acted",
+        "first_end",
+        "instrument",
+        "interval",
+        "limit",
+        "marks",
+        "next_end",
+        "ns",
+        "reasons",
+        "sheet",
+        "strategies",
+    )
+
+    def __init__(
+        self, instrument: str, interval: int, first_end: int, strategies: list[str], sheet: Sheet | None
+    ) -> None:
+        self.instrument = instrument
+        self.interval = interval
+        self.first_end = self.next_end = first_end
+        self.limit = first_end + PACK * interval
+        self.ns = 0
+        self.strategies = strategies
+        self.acted: list[str] = []
+        self.reasons: dict[str, list[str]] = {}
+        self.sheet = sheet
+        self.marks: list[float] = []
+
+    @property
+    def count(self) -> int:
+        return (self.next_end - self.first_end) // self.interval
+
+
+NO_ROW = Row("", 1, -1, [], None)
+
+
 class Chain:
     """Events in, (body, hash) pairs out: the part that a comparing reader and a writing journal share.
 
-    Bars on which nothing was decided, and equity at each bar, are packed: ``hold`` and ``mark`` fill arrays that the
-    next other record, or the 256th bar, closes. The open pack stands where its first bar came, before anything
-    recorded since.
+    Bars on which nothing was decided, and equity at each bar, are packed where somebody tells of them (``passed``):
+    they lengthen rows that end with the next other record, with a bar that does not fit, or when one is full. The open
+    pack stands where its first bar came (``opened_at`` in ``pending``), before anything recorded since. ``row`` is the
+    last one lengthened, as long as a bar may continue it without further question.
     """
 
     def __init__(self) -> None:
         self.pending: list[Record] = []
         self.head = GENESIS
         self.seq = 0
-        self._opened_at = -1
-        self._held: dict[tuple[str, str], tuple[list[int], list[int], list[str]]] = {}
-        self._marked: tuple[list[int], list[Decimal]] = ([], [])
+        self._rows: dict[tuple[str, int], Row] = {}
+        self.opened_at = -1
+        self.row = NO_ROW
+        self._acted: list[str] = []
+        self._said: list[tuple[str, str]] = []
 
     def attach(self, bus: Bus) -> None:
         """Record every journaled event, before any other subscriber hears it."""
         for event_type in RECORDS.values():
             bus.subscribe(event_type, self.pending.append)
 
-    def hold(self, ns: int, strategy: str, instrument: str, bar_end_ns: int, reason: str) -> None:
-        """A strategy let a closed bar pass."""
-        if self._opened_at != len(self.pending):
-            self._open_pack()
-        pack = self._held.get((strategy, instrument))
-        if pack is None:
-            pack = self._held[strategy, instrument] = ([], [], [])
-        pack[0].append(ns)
-        pack[1].append(bar_end_ns)
-        pack[2].append(reason)
-        if len(pack[0]) == PACK:
-            self._close_pack()
+    def acted(self, strategy: str) -> None:
+        """Of the closed bar that is being heard: a strategy does not let it pass."""
+        self.row = NO_ROW
+        self._acted.append(strategy)
 
-    def mark(self, ns: int, equity: Decimal) -> None:
-        """Equity at a closed bar."""
-        if self._opened_at != len(self.pending):
+    def held(self, strategy: str, reason: str) -> None:
+        """Of the closed bar that is being heard: why a strategy lets it pass."""
+        self.row = NO_ROW
+        self._said.append((strategy, reason))
+
+    def passed(self, bar: Bar, ns: int, hearers: Hearers, sheet: Sheet | None, marks: Sequence[float]) -> None:
+        """A closed bar was heard by all. ``hearers`` says which strategies hear its instrument."""
+        if self.opened_at != len(self.pending):
             self._open_pack()
-        marked_ns, values = self._marked
-        marked_ns.append(ns)
-        values.append(equity)
-        if len(values) == PACK:
-            self._close_pack()
+        key = bar.instrument, bar.interval_ns
+        row = self._rows.get(key)
+        if (
+            row is None
+            or row.next_end != bar.end_ns
+            or row.next_end == row.limit
+            or row.acted
+            or (row.sheet is not sheet and row.sheet != sheet)
+        ):
+            if row is not None:
+                self._open_pack()
+            row = self._rows[key] = Row(*key, bar.end_ns, hearers(bar.instrument), sheet)
+        row.ns = ns
+        row.next_end += row.interval
+        row.marks += marks
+        if self._said:
+            self._note_reasons(row)
+        row.acted, self._acted = self._acted, []
+        self.row = NO_ROW if row.acted or row.next_end == row.limit else row
+
+    def _note_reasons(self, row: Row) -> None:
+        before = row.count - 1
+        for strategy, reason in self._said:
+            reasons = row.reasons.setdefault(strategy, [])
+            reasons += [""] * (before - len(reasons))
+            reasons[before:] = [reason]  # its last word counts
+        self._said.clear()
 
     def seal(self, *, last: bool = False) -> tuple[list[bytes], list[bytes]]:
         """Chain what is pending; its bodies and hashes. An open pack of bars waits for the record that closes it,
         unless this is the ``last``.
         """
-        if self._opened_at >= 0 and (last or self._opened_at != len(self.pending)):
+        if self.opened_at >= 0 and (last or self.opened_at != len(self.pending)):
             self._close_pack()
-        bodies: list[bytes] = []
+        events = self.pending
+        numbered = zip(count(self.seq), map(_NAMES.__getitem__, map(type, events)), events, strict=False)
+        bodies = _encode_lines(list(numbered)).splitlines()
         hashes: list[bytes] = []
-        head, seq = self.head, self.seq
-        for event in self.pending:
-            body = encode((seq, type(event).__name__, event))
+        head = self.head
+        for body in bodies:
             head = sha256(head + body).digest()
-            bodies.append(body)
             hashes.append(head)
-            seq += 1
-        self.head, self.seq = head, seq
-        self.pending.clear()
-        if self._opened_at >= 0:
-            self._opened_at = 0
+        self.head = head
+        self.seq += len(bodies)
+        events.clear()
+        if self.opened_at >= 0:
+            self.opened_at = 0
         return bodies, hashes
 
     def _open_pack(self) -> None:
         """Close the one before, if something was recorded since, and open one here."""
-        if self._opened_at >= 0:
+        if self.opened_at >= 0:
             self._close_pack()
-        self._opened_at = len(self.pending)
+        self.opened_at = len(self.pending)
 
     def _close_pack(self) -> None:
         """Put the packed bars in their place: before whatever closed them."""
-        packs: list[Record] = [
-            DecisionsHeld(held_ns[-1], strategy, instrument, bar_ends, reasons if any(reasons) else [])
-            for (strategy, instrument), (held_ns, bar_ends, reasons) in self._held.items()
-        ]
-        marked_ns, values = self._marked
-        if values:
-            packs.append(EquityMarked(marked_ns[-1], marked_ns, values))
-        self.pending[self._opened_at : self._opened_at] = packs
-        self._opened_at = -1
-        self._held = {}
-        self._marked = ([], [])
+        self.pending[self.opened_at : self.opened_at] = map(_packed, self._rows.values())
+        self.opened_at = -1
+        self._rows.clear()
+        self.row = NO_ROW
+
+
+def _packed(row: Row) -> BarsPassed:
+    count = row.count
+    reasons = [row.reasons.get(name, []) for name in row.strategies] if row.reasons else []
+    for said in reasons:
+        if said:
+            said += [""] * (count - len(said))
+    return BarsPassed(
+        row.ns,
+        row.instrument,
+        row.interval,
+        row.first_end,
+        count,
+        row.strategies,
+        row.acted,
+        reasons,
+        row.sheet,
+        row.marks,
+    )
 
 
 class Journal(Chain):
     """The chain on disk. Raises JournalError where ``path`` already exists: a journal is never continued by another
-    run.
+    run. What was committed outlives the process; where the run can be made again (``remakable``) it need not outlive
+    the machine.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, remakable: bool = False) -> None:
         super().__init__()
         if path.exists():
             raise JournalError(f"{path} already exists; a session writes a journal of its own")
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.executescript("PRAGMA page_size=32768; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
+        synchronous = "OFF" if remakable else "NORMAL"
+        self._db.executescript(
+            f"PRAGMA page_size=32768; PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};" + _SCHEMA
+        )
         self._db.execute("INSERT INTO about VALUES ('format', ?)", (str(FORMAT),))
 
     def commit(self, *, last: bool = False) -> None:
@@ -254,7 +338,7 @@ _SCHEMA = (
             "submissions": "OrderSubmitted",
             "fills": "OrderFilled",
             "rejections": "OrderRejected",
-            "equity": "EquityMarked",
+            "bars": "BarsPassed",
             "funding": "FundingPaid",
             "gaps": "DataGap",
             "states": "TradingStateChanged",

@@ -79,11 +79,15 @@ class Market:
 
     def heard_ns(self, instrument: str) -> int:
         """When we last accepted anything about the instrument's market; 0 for never."""
-        trade = self.trades.get(instrument)
-        heard = trade.local_ns if trade is not None else 0
-        for other in (self.quotes.get(instrument), self.books.get(instrument), self.bars.get(instrument)):
-            if other is not None and other.local_ns > heard:
-                heard = other.local_ns
+        heard = 0
+        if (trade := self.trades.get(instrument)) is not None:
+            heard = trade.local_ns
+        if (quote := self.quotes.get(instrument)) is not None and quote.local_ns > heard:
+            heard = quote.local_ns
+        if (book := self.books.get(instrument)) is not None and book.local_ns > heard:
+            heard = book.local_ns
+        if (bar := self.bars.get(instrument)) is not None and bar.local_ns > heard:
+            heard = bar.local_ns
         return heard
 
     def on_listed(self, event: InstrumentListed) -> None:

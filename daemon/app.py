@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from bus import money
 from bus.clock import MINUTE, SECOND
-from bus.events import Bar, OrderFilled
+from bus.events import OrderFilled
 from bus.journal import Journal
 from bus.values import Instrument
 from config import load as config
@@ -91,7 +91,7 @@ class Run:
         directory = request.out or session.new_directory(resolved.process.out_dir, started, "replay")
         self.session = Session.create(directory, _manifest(resolved, started, request))
         self.sources = resolved.sources
-        self.journal = Journal(self.session.journal)
+        self.journal = Journal(self.session.journal, remakable=True)
         self.core = build(
             resolved.trading,
             resolved.instruments,
@@ -101,7 +101,7 @@ class Run:
             strategies,
             MINUTE if all(source.bars_only for source in self.sources) else SECOND,
         )
-        self._tally = Tally(self.core, bars_only=any(source.bars_only for source in self.sources))
+        self._tally = Tally(self.core)
         self._log = RunLog(self.session.path, resolved.process.logging.level)
         self._log.event("info", "session.opened", files=[str(file) for file in request.files])
         self._oddities = Oddities(self.core.bus)
@@ -280,18 +280,12 @@ def _entries(names: Sequence[str], params: Sequence[Mapping[str, Any]]) -> list[
 class Tally:
     """Counts what the journal will say, while it is being said."""
 
-    def __init__(self, core: Core, *, bars_only: bool) -> None:
+    def __init__(self, core: Core) -> None:
         self.fills = 0
-        self.bars = 0
         core.bus.subscribe(OrderFilled, self._on_fill)
-        if core.bars is not None or bars_only:
-            core.bus.subscribe(Bar, self._on_bar)
 
     def _on_fill(self, _: OrderFilled) -> None:
         self.fills += 1
-
-    def _on_bar(self, bar: Bar) -> None:
-        self.bars += bar.closed
 
     def summary(self, core: Core, files: Sequence[Source], written: Session, wall: float) -> dict[str, Any]:
         """The object ``--json`` ends with. Money is exact text; ratios are numbers."""
@@ -308,7 +302,8 @@ class Tally:
                 for name in ("ignored", "gaps", "duplicates", "late", "trades", "quotes", "depth_updates", "klines")
             },
             "late_for_bars": core.bars.late if core.bars is not None else 0,
-            "bars": self.bars,
+            "bars": (core.bars.closed if core.bars is not None else 0)
+            + sum(source.counts.klines for source in files if source.bars_only),
             "intents": core.runner.intents,
             "orders": core.router.orders,
             "refused": core.gate.refused,

@@ -13,11 +13,11 @@ from typing import NamedTuple, TypeVar
 
 from bus.clock import SECOND
 from bus.events import (
+    BarsPassed,
     BookInvalidated,
     BookRestored,
     DataGap,
     Decision,
-    DecisionsHeld,
     FeedLost,
     FeedOpened,
     InputFaulted,
@@ -71,7 +71,7 @@ class Digest:
         self.states: list[TradingStateChanged] = []
         self.failures: list[Failure] = []
         self.decision: Decision | None = None
-        self.held: DecisionsHeld | None = None
+        self.passed: BarsPassed | None = None
         self.gap_count = 0
         self._gaps: list[Gap] = []
         self._open: dict[tuple[str, str], Gap] = {}
@@ -87,8 +87,8 @@ class Digest:
                 self.closed = event
             case Decision():
                 self.decision = event
-            case DecisionsHeld():
-                self.held = event
+            case BarsPassed():
+                self.passed = event
             case OrderRefused():
                 self.refused[event.rule] += 1
             case OrderRejected():

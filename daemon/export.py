@@ -22,10 +22,10 @@ import orjson
 
 from bus import journal, money
 from bus.events import (
+    BarsPassed,
     BookInvalidated,
     BookRestored,
     DataGap,
-    EquityMarked,
     FeedLost,
     FeedOpened,
     FeedRetired,
@@ -164,8 +164,8 @@ class EquityRows:
         match event:
             case SessionOpened() | OrderFilled() | FundingPaid():
                 self.point(event.ns, account.equity())
-            case EquityMarked():
-                for ns, value in zip(event.marked_ns, event.equity, strict=True):
+            case BarsPassed():
+                for ns, value in event.equity():
                     self.point(ns, value)
             case SessionClosed():
                 self.point(event.ns, account.equity(event.marks))

@@ -25,7 +25,7 @@ def state(reading: Reading) -> dict[str, Any]:
         "positions": {name: money.plain(position.size) for name, position in account.positions.items()},
         "trading_state": digest.state.value,
         "open_orders": [life.client_id for life in reading.orders.unfinished()],
-        "last_bar": iso(digest.held.bar_ends[-1]) if digest.held is not None else None,
+        "last_bar": iso(digest.passed.last_end_ns) if digest.passed is not None else None,
         "last_event": iso(digest.last_ns),
         "closed": digest.closed is not None,
         "differences": reading.differences(),
@@ -83,9 +83,10 @@ class _Said(NamedTuple):
 
 
 def _last_said(digest: Digest) -> _Said:
-    decision, held = digest.decision, digest.held
-    if held is not None and (decision is None or held.ns > decision.ns):
-        return _Said(held.ns, held.strategy, "HOLD", held.reasons[-1] if held.reasons else "", {})
+    decision, passed = digest.decision, digest.passed
+    if passed is not None and passed.strategies and (decision is None or passed.ns > decision.ns):
+        reasons = passed.reasons[-1] if passed.reasons else []
+        return _Said(passed.ns, passed.strategies[-1], "HOLD", reasons[-1] if reasons else "", {})
     if decision is None:
         return _Said(digest.last_ns, "", "HOLD", "", {})
     intent = decision.intent

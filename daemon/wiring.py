@@ -29,6 +29,7 @@ from daemon.catchup import Present
 from daemon.intake import Intake
 from daemon.models import council_rules, limits_of, models_of
 from daemon.operator import Operator
+from daemon.passing import passing
 from daemon.sampler import Sampler
 from feeds.bars import BarBuilder, EmptyBars
 from portfolio.equity import CannotValue, Equity
@@ -187,14 +188,15 @@ def build(
     history = History(max((s.history for _, s, _ in seats), default=0), thresholds)
     history.attach(bus)
     holds = trading.journal.holds
-    runner = Runner(bus, clock, builds_bars=bars is not None, on_hold=chain.hold if holds else None)
+    runner = Runner(bus, clock, builds_bars=bars is not None, witness=chain if holds else None)
 
     def view(id: str) -> View:
         return View(id, clock, market, ledger, exposure, equity, history, runner.call_at, regimes)
 
     voters = [runner.add(id, strategy, wanted, view(id)) for id, strategy, wanted in seats]
-    council = None
+    council, sitting = None, list[str]()
     if trading.council.mode == "council":
+        sitting.append(NAME)
         assert regimes is not None, "a council weighs its voters by the regime"
         council = Council(
             bus,
@@ -204,14 +206,14 @@ def build(
             voters,
             regimes.label,
             lambda instrument: traded.trips if (traded := ledger.positions.get(instrument)) is not None else None,
-            chain.hold if holds else None,
+            chain if holds else None,
         )
         council.attach(bus)
         runner.divert = council.hear
     elif trading.council.mode == "off":
         runner.divert = logged(bus, clock)
     if holds:
-        bus.subscribe(Bar, _marker(chain, clock, equity))
+        bus.subscribe(Bar, passing(chain, clock, equity, lambda instrument: [*runner.hearers(instrument), *sitting]))
 
     gate = Gate(
         bus, clock, market, ledger, exposure, equity, limits_of(trading), default_notional=trading.sizing.notional
@@ -246,19 +248,6 @@ def build(
     )
     core.intake.obeys = boot is not None
     return core
-
-
-def _marker(chain: Chain, clock: Clock, equity: Equity) -> Callable[[Bar], None]:
-    """Notes equity at each closed bar; while something held has no price there is none to note."""
-
-    def mark(bar: Bar) -> None:
-        if bar.closed:
-            try:
-                chain.mark(clock.now, equity.value())
-            except CannotValue:
-                return
-
-    return mark
 
 
 def load_all(trading: Trading) -> list[tuple[str, Strategy, Sequence[str] | None]]:

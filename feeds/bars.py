@@ -32,7 +32,8 @@ class EmptyBars(enum.Enum):
 class BarBuilder:
     """Publishes a ``Bar`` per instrument and interval as each closes, the shorter interval first.
 
-    ``late`` counts trades that came for a bar already closed, once for each interval that refused them.
+    ``closed`` counts the bars; ``late`` the trades that came for a bar already closed, once for each interval that
+    refused them.
     """
 
     def __init__(self, clock: Clock, bus: Bus, intervals_ns: Sequence[int], empty: EmptyBars = EmptyBars.NONE) -> None:
@@ -43,6 +44,7 @@ class BarBuilder:
         self._flat = empty is EmptyBars.FLAT
         self._forming: dict[str, tuple[_Forming, ...]] = {}
         self._pace: dict[str, _Pace] = {}
+        self.closed = 0
         self.late = 0
 
     def attach(self, bus: Bus) -> None:
@@ -145,6 +147,7 @@ class BarBuilder:
         while self._next_end(bar) <= venue_ns:
             if not bar.is_open:
                 bar.begin_flat()
+            self.closed += 1
             self._bus.publish(bar.shut(self._clock.now, closed=True))
 
     def _next_end(self, bar: _Forming) -> int:

@@ -1,10 +1,12 @@
 """What the account is worth, how far below its best that is, and who wants to be called when it is too far.
 
 There are two figures of the same thing. ``value()`` is exact: wallets and unrealised P&L in Decimal at the present
-marks. ``value_float()`` is kept up to date mark by mark and costs nothing to read; drawdown is watched on it, and
-confirmed in Decimal before anything acts on it. For most holdings equity is linear in each mark, so a new mark moves it
-by ``weight * (mark - last mark)``; where it is not (inverse contracts, settlement in a foreign asset) everything is
-measured again, as it is at every fill and after a few thousand marks, which also keeps float error from adding up.
+marks. ``value_float()`` is its float twin; drawdown is watched on it, and confirmed in Decimal before anything acts on
+it. For most holdings equity is linear in each mark, so a new mark moves it by ``weight * (mark - last mark)``; where
+it is not (inverse contracts, settlement in a foreign asset) everything is measured again, as it is after a few
+thousand moves, which also keeps float error from adding up. While one thing is held, the marks between which equity
+stays below its peak and above the deepest drawdown so far are worked out once: a mark inside that band is noted and
+nothing else.
 
 What is heard depends on what is held:
 
@@ -18,14 +20,14 @@ The session starts when the account can first be valued after the first market e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from bus import money
 from bus.bus import Bus, Subscription
 from bus.clock import Clock
-from bus.events import Bar, FundingPaid, MarkPrice, OrderFilled, Quote, Trade
+from bus.events import Bar, FundingPaid, MarkPrice, OrderFilled, Quote, Sheet, Trade
 from bus.market import Market
 from bus.state import EquityState
 from bus.values import ONE, ZERO, Side
@@ -37,7 +39,10 @@ __all__ = ["CannotValue", "Equity"]
 
 _SLACK = 1e-9  # of equity: more than the float figure ever differs from the exact one
 _MOVES = 4_096
+_KINDS = 4  # of market events that may set a mark
 _SELL = Side.SELL
+_NO_BAND = math.inf, -math.inf
+_CENT = 5e-324  # the smallest price there is
 
 
 class _Alarm:
@@ -48,29 +53,32 @@ class _Alarm:
         self.on_breach = on_breach
 
 
-class _Held:
-    """Something whose mark moves equity: by ``weight`` per unit of price, or None where it is not that simple."""
+class Held:
+    """Something whose mark moves equity: by ``weight`` per unit of price, or None where it is not that simple.
 
-    __slots__ = ("price", "weight")
+    ``price`` is its mark and ``counted`` the one by which it is in the watched value. Nothing need be done about a mark
+    from ``low`` to ``high``.
+    """
+
+    __slots__ = ("counted", "high", "low", "price", "weight")
 
     def __init__(self, price: float, weight: float | None) -> None:
-        self.price = price
+        self.price = self.counted = price
         self.weight = weight
+        self.low, self.high = _NO_BAND
 
 
 class _Worth(NamedTuple):
-    """The account as a sum: what marks do not move, amounts that count at the mark of an instrument, and positions
-    whose worth is not linear in it or is in another asset.
-    """
+    """The account as a sum: what is linear in marks, and positions whose worth is not or is in another asset."""
 
-    fixed: Decimal
-    linear: list[tuple[str, Decimal]]
+    sheet: Sheet
     others: list[Position]
 
 
 class Equity:
     """``peak`` is the highest equity seen, ``max_drawdown`` the largest fraction of a peak that was ever lost (float);
-    ``start`` is the equity the session started with, None until that could be told.
+    ``start`` is the equity the session started with, None until that could be told. ``sheet`` is what was last taken
+    apart, None once that may have changed; ``shown`` are the holdings whose marks go with it.
     """
 
     def __init__(self, ledger: Ledger, market: Market, clock: Clock, asset: str) -> None:
@@ -82,15 +90,18 @@ class Equity:
         self._watching: list[Subscription] = []  # in the order in which market.mark prefers them
         self._waiting: list[Subscription] = []
         self._worth: _Worth | None = None
+        self.sheet: Sheet | None = None
+        self.shown: Sequence[Held] = ()
         self._is_waiting = True
         self._heard_depth = 0
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._marks = market.marks
         self._value = math.nan
         self._cannot: str | None = None
         self._begun_ns: int | None = None
         self._moves_left = _MOVES
         self._traded = 0
+        self._simple: dict[str, bool] = {}  # by instrument, as long as nothing new is traded
         self._exposed_ns = 0
         self._exposed_since: int | None = None
         self._carried: EquityState | None = None  # of the session before, until the account can be valued
@@ -119,18 +130,27 @@ class Equity:
     def value(self) -> Decimal:
         """Exact equity at the present marks. Raises CannotValue: then nobody may assume that all is well."""
         worth = self._worth if self._worth is not None else self._look_up()
-        value, mark = worth.fixed, self._valuation.mark
-        for name, amount in worth.linear:
-            value += amount * Decimal(repr(mark(name)))
+        mark = self._valuation.mark
+        value = worth.sheet.worth([mark(name) for name, _ in worth.sheet.held])
         for position in worth.others:
             unrealised = position.unrealised(money.from_float(mark(position.instrument.name)))
             value += unrealised * self._valuation.price(position.asset)
         return value
 
+    def taken_apart(self) -> tuple[Sheet, list[float]]:
+        """``value`` as what the account consists of, and the marks it stands at. Raises CannotValue."""
+        if self._cannot is not None:
+            raise CannotValue(self._cannot)
+        sheet, others = self._worth or self._look_up()
+        if others:  # no sum of amounts at marks: only its outcome can be told
+            return Sheet(self.value()), []
+        self.sheet, self.shown = sheet, [self._held[name] for name, _ in sheet.held]
+        return sheet, [held.price for held in self.shown]
+
     def marks(self) -> dict[str, Decimal]:
         """The marks that ``value`` is made of, by instrument. Raises CannotValue."""
         worth = self._worth if self._worth is not None else self._look_up()
-        names = {name for name, _ in worth.linear}
+        names = {name for name, _ in worth.sheet.held}
         for position in worth.others:
             names.add(position.instrument.name)
             if position.asset != self.asset:
@@ -153,14 +173,18 @@ class Equity:
             else:
                 fixed -= position.cost
                 linear.append((name, position.size * position.multiplier))
-        self._worth = _Worth(fixed, linear, others)
+        self._worth = _Worth(Sheet(fixed, tuple(linear)), others)
         return self._worth
 
     def value_float(self) -> float:
         """Equity as watched. Raises CannotValue."""
         if self._cannot is not None:
             raise CannotValue(self._cannot)
-        return self._value
+        value = self._value
+        for held in self._held.values():
+            if held.price != held.counted and held.weight is not None:
+                value += held.weight * (held.price - held.counted)
+        return value
 
     def drawdown_from_peak(self) -> float:
         """The fraction of the peak that is lost at present, as watched; 0 in profit. Raises CannotValue."""
@@ -168,9 +192,7 @@ class Equity:
 
     def drawdown_from_start(self) -> float:
         """The same of the equity the session started with."""
-        if self._cannot is not None:
-            raise CannotValue(self._cannot)
-        value = self._value
+        value = self.value_float()
         return _lost(value, self._start) if value < self._start else 0.0
 
     def confirm(self) -> tuple[Decimal, Decimal]:
@@ -208,6 +230,7 @@ class Equity:
         self._alarm = _Alarm(money.from_float(limit), on_breach) if limit is not None else None
         self._set_alarm_level()
         if self._cannot is None:
+            self._count()
             self._look()
 
     @property
@@ -225,9 +248,13 @@ class Equity:
 
     def _on_trade(self, trade: Trade) -> None:
         held = self._held.get(trade.instrument)
-        if held is None or trade.price == held.price or trade.instrument in self._marks:
+        if held is None or trade.instrument in self._marks:
             return
-        self._move(held, trade.price)
+        price = trade.price
+        if held.low <= price <= held.high:
+            held.price = price
+        elif price != held.price:
+            self._move(held, price)
 
     def _on_mark(self, event: MarkPrice) -> None:
         held = self._held.get(event.instrument)
@@ -236,10 +263,13 @@ class Equity:
 
     def _on_bar(self, bar: Bar) -> None:
         held = self._held.get(bar.instrument)
-        if held is None or bar.close == held.price or not bar.closed:
+        if held is None or not bar.closed or bar.instrument in self._market.trades or bar.instrument in self._marks:
             return
-        if bar.instrument not in self._market.trades and bar.instrument not in self._marks:
-            self._move(held, bar.close)
+        price = bar.close
+        if held.low <= price <= held.high:
+            held.price = price
+        elif price != held.price:
+            self._move(held, price)
 
     def _on_quote(self, quote: Quote) -> None:
         """Whether a quote sets the mark is for the market to say."""
@@ -251,30 +281,31 @@ class Equity:
         self._measure_again(begin=True)
 
     def _on_fill(self, fill: OrderFilled) -> None:
-        self._worth = None
+        self._worth = self.sheet = None
         positions = self._ledger.positions
         exposed = not positions[fill.instrument].flat or (
             len(positions) > 1 and any(not position.flat for position in positions.values())
         )
-        if exposed != (self._exposed_since is not None):
+        if exposed is (self._exposed_since is None):
             self._exposed_ns = self.exposed_ns
             self._exposed_since = self._clock.now if exposed else None
         if not self._moved_simply(fill):
             self._measure_again(begin=True)
 
     def _on_funding(self, paid: FundingPaid) -> None:
-        self._worth = None
+        self._worth = self.sheet = None
         self._measure_again(begin=True)
 
     # --- what follows ---
 
-    def _move(self, held: _Held, price: float) -> None:
-        self._moves_left -= 1
-        if held.weight is None or self._moves_left <= 0 or not price > 0:
+    def _move(self, held: Held, price: float) -> None:
+        self._moves_left = moves = self._moves_left - 1
+        weight = held.weight
+        if weight is None or moves <= 0 or not price > 0:
             self._measure_again()
             return
-        value = self._value = self._value + held.weight * (price - held.price)
-        held.price = price
+        self._value = value = self._value + weight * (price - held.counted)
+        held.price = held.counted = price
         if value > self.peak or value < self._floor:
             self._look()
 
@@ -282,41 +313,56 @@ class Equity:
         """The common fill, which moves only the account's own money and one holding: worked out without measuring all
         again. False, and nothing done, for any other.
         """
-        name, position = fill.instrument, self._ledger.positions[fill.instrument]
-        terms, held = position.instrument, self._held.get(fill.instrument)
+        name = fill.instrument
+        position, held = self._ledger.positions[name], self._held.get(name)
         self._moves_left -= 16
         if (
             self._is_waiting
             or self._moves_left <= 0
             or self._traded != len(self._ledger.positions)  # a new instrument may price what was held before
             or fill.fee_asset != self.asset
-            or position.inverse
-            or (terms.quote if position.spot else position.asset) != self.asset
-            or (held is not None and held.weight is None)
             or (mark := self._market.mark(name)) <= 0
-            or (position.spot and self._valuation.source(terms.base) != name)
+            or not self._is_simple(position)
         ):
             return False
         size = float(fill.size) if position.spot else float(fill.size * position.multiplier)
         if fill.side is _SELL:
             size = -size
+        self._count()
+        value = self._value + size * (mark - float(fill.price)) - float(fill.fee)
         if held is None:
-            held = self._held[name] = _Held(mark, 0.0)
-        elif mark != held.price and held.weight is not None:
-            self._value += held.weight * (mark - held.price)
-            held.price = mark
-        self._value += size * (mark - float(fill.price)) - float(fill.fee)
-        held.weight = (held.weight or 0.0) + size
-        if not position.lots and not (position.spot and self._ledger.cash.get(terms.base)):
+            self._held[name] = Held(mark, size)
+        else:
+            weight = held.weight or 0.0  # it is never None where things are simple
+            value += weight * (mark - held.counted)
+            held.price = held.counted = mark
+            held.weight = weight + size
+        self._value = value
+        if not position.lots and not (position.spot and self._ledger.cash.get(position.instrument.base)):
             del self._held[name]
-        elif self._heard_depth < len(self._watching):
+        elif self._heard_depth < _KINDS:
             self._listen(waiting=False, depth=self._depth(self._held))
-        self._look()
+        if value > self.peak or value < self._floor:
+            self._look()
+        else:
+            self._set_bands()
         return True
+
+    def _is_simple(self, position: Position) -> bool:
+        """Whether all that a fill of it moves is the account's own money and a holding linear in its own mark."""
+        terms = position.instrument
+        simple = self._simple.get(terms.name)
+        if simple is None:
+            simple = self._simple[terms.name] = (
+                not position.inverse
+                and (terms.quote if position.spot else position.asset) == self.asset
+                and (not position.spot or self._valuation.source(terms.base) == terms.name)
+            )
+        return simple
 
     def _measure_again(self, *, begin: bool = False) -> None:
         """Measure everything, note what is held, and listen to what may change it."""
-        self._worth = None
+        self._worth = self.sheet = None
         try:
             value, held = self._measure()
         except CannotValue as error:
@@ -331,16 +377,18 @@ class Equity:
         if begin and self._begun_ns is None:
             self._begun_ns = self._clock.now
         self._moves_left = _MOVES
-        self._traded = len(self._ledger.positions)
+        if self._traded != len(self._ledger.positions):
+            self._traded = len(self._ledger.positions)
+            self._simple.clear()
         self._value, self._held, self._cannot = value, held, None
         if held or self._is_waiting:
             self._listen(waiting=self._begun_ns is None, depth=self._depth(held))
         self._look()
 
-    def _measure(self) -> tuple[float, dict[str, _Held]]:
+    def _measure(self) -> tuple[float, dict[str, Held]]:
         """The float twin of ``value``, and the weight each mark has in it."""
         amounts = {asset: float(amount) for asset, amount in self._ledger.cash.items() if amount}
-        held: dict[str, _Held] = {}
+        held: dict[str, Held] = {}
         for name, position in self._ledger.positions.items():
             if not position.lots or position.spot:
                 continue
@@ -349,18 +397,18 @@ class Equity:
             worth = -size / mark if position.inverse else size * mark
             amounts[position.asset] = amounts.get(position.asset, 0.0) + worth - float(position.cost)
             simple = position.asset == self.asset and not position.inverse
-            held[name] = _Held(mark, size if simple else None)
+            held[name] = Held(mark, size if simple else None)
         total = amounts.pop(self.asset, 0.0)
         for asset, amount in amounts.items():
             source = self._valuation.source(asset)
             mark = self._valuation.mark(source)
             total += amount * mark
-            there = held.setdefault(source, _Held(mark, 0.0))
+            there = held.setdefault(source, Held(mark, 0.0))
             if there.weight is not None:
                 there.weight += amount
         return total, held
 
-    def _depth(self, held: Mapping[str, _Held]) -> int:
+    def _depth(self, held: Mapping[str, Held]) -> int:
         """How many kinds of market event, in order of preference, may set the mark of something held."""
         market = self._market
         known: tuple[Mapping[str, object], ...] = (market.marks, market.trades, market.bars)
@@ -381,6 +429,25 @@ class Equity:
             for subscription in self._watching[:depth]:
                 subscription.resume()
 
+    def _count(self) -> None:
+        """Bring the watched value up to the present marks."""
+        self._value = self.value_float()
+        for held in self._held.values():
+            held.counted = held.price
+
+    def _set_bands(self) -> None:
+        """Work out between which marks nothing happens: where one thing is held, equity is a line in its mark."""
+        alone = len(self._held) == 1
+        for held in self._held.values():
+            weight = held.weight
+            if alone and weight:
+                to_peak = held.counted + (self.peak - self._value) / weight
+                to_floor = held.counted + (self._floor - self._value) / weight
+                held.low, held.high = (to_floor, to_peak) if weight > 0 else (to_peak, to_floor)
+                held.low = max(held.low, _CENT)
+            else:
+                held.low, held.high = _NO_BAND
+
     def _look(self) -> None:
         """Equity is higher than ever, or lower than ``_floor``: note it, act on it, and say when to look again."""
         value = self._value
@@ -393,6 +460,7 @@ class Equity:
             self._sound(alarm)
         floor = self.peak * (1.0 - self.max_drawdown)
         self._floor = floor if floor > self._alarm_level else self._alarm_level
+        self._set_bands()
 
     def _set_alarm_level(self) -> None:
         """Below this the limit may be exceeded: a hair early, for the exact figure to decide."""

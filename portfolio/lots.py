@@ -154,7 +154,7 @@ class Position:
         """Nothing is left that could be traded: no lot, or of a spot asset less than the venue's step (what a fee in
         base leaves behind is dust, not a position).
         """
-        return not self.lots or (self.spot and abs(self.size) < self.instrument.lot)
+        return not self.lots or (self.spot and -self.instrument.lot < self.size < self.instrument.lot)
 
     def worth(self, size: Decimal, price: Decimal) -> Decimal:
         if self.inverse:

@@ -44,6 +44,7 @@ _TOO_LONG = "its numbers are too large or too fine to be exact"
 
 _STOPPING, _SHADOW = TradingState.STOPPING, TradingState.SHADOW
 _ARMED, _SPOT, _BUY, _SELL = TradingState.ARMED, Kind.SPOT, Side.BUY, Side.SELL
+_MARKET = OrderType.MARKET
 # Reading a member through its class costs a Python call on 3.11; an order passes here while somebody waits.
 
 Reach = tuple[Decimal, Decimal]
@@ -85,7 +86,7 @@ class Gate:
     def attach(self, bus: Bus) -> None:
         bus.subscribe(Decision, self.on_decision)
         bus.subscribe(ReplaceRequested, self.on_replace)
-        bus.subscribe(OrderAccepted, self.on_accepted)
+        self._acceptances = bus.subscribe(OrderAccepted, self.on_accepted, active=False)
         bus.subscribe(OrderRejected, self.on_rejected)
         bus.subscribe(PartFailed, self.on_part_failed)
         self._equity.arm(self._limits.max_drawdown_bps / 10_000, self._on_drawdown)
@@ -107,6 +108,10 @@ class Gate:
             reach = self._exposure.position_if_all_fill(instrument.name)
             order = self._order(decision, instrument, market_price, reach)
             proposal = self._proposal(order, instrument, mid, order.price or market_price, reach)
+            if proposal.notional < instrument.min_notional and not intent.reduce_only:
+                raise Unsizable(
+                    f"notional {proposal.notional} is below the venue's smallest, {instrument.min_notional}"
+                )
         except (Unsizable, CannotValue) as why:
             self._refuse(decision.intent_id, decision.strategy, intent.instrument, "translator", str(why))
             return
@@ -176,25 +181,23 @@ class Gate:
         intent = decision.intent
         side = translator.direction(intent.action, self._ledger.inventory(instrument.name))
         price = stop = trail = None
+        type = _MARKET
         if intent.limit is not None:
             price = translator.quantise_price(translator.exact(intent.limit), side, instrument)
         if intent.stop is not None:
             stop = translator.quantise_price(translator.exact(intent.stop), side, instrument)
         if intent.trail is not None:
             trail = translator.quantise_price(translator.exact(intent.trail), side, instrument)
-        reference = price or market_price
-        quantised = translator.quantise_size(self._size(intent, instrument, side, reference, reach), instrument)
-        if instrument.min_notional and not intent.reduce_only:
-            notional = translator.notional_of(quantised, reference, instrument)
-            if notional < instrument.min_notional:
-                raise Unsizable(f"notional {notional} is below the venue's smallest, {instrument.min_notional}")
+        if price is not None or stop is not None or trail is not None:
+            type = translator.order_type(price, stop, trail)
+        wanted = self._size(intent, instrument, side, price or market_price, reach)
         return Order(
             decision.intent_id,
             decision.strategy,
             instrument.name,
             side,
-            translator.order_type(price, stop, trail),
-            quantised,
+            type,
+            translator.quantise_size(wanted, instrument),
             price,
             stop,
             trail,
@@ -345,10 +348,13 @@ class Gate:
         self.halt(KILL_SWITCH, self._standing.killed)
 
     def on_accepted(self, _: OrderAccepted) -> None:
+        """The first after a reject ends the run of them; until the next there is nothing to count."""
         self._standing.rejects = 0
+        self._acceptances.pause()
 
     def on_rejected(self, event: OrderRejected) -> None:
         self._standing.rejects += 1
+        self._acceptances.resume()
         if self._standing.rejects > self._limits.max_consecutive_rejects:
             self.halt(
                 "consecutive_rejects", f"{self._standing.rejects} in a row, the last: {event.code} {event.reason}"

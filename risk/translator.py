@@ -27,7 +27,7 @@ def exact(value: Decimal | float | int) -> Decimal:
     if isinstance(value, Decimal):
         number = value
     else:  # float() because a NumPy scalar does not print as the number it is
-        number = Decimal(value) if isinstance(value, int) else Decimal(repr(float(value)))
+        number = Decimal(value) if isinstance(value, int) else money.from_float(float(value))
     if not number.is_finite():
         raise Unsizable(f"{value} is not a number to trade by")
     return number

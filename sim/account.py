@@ -91,11 +91,14 @@ class Spot:
         return ZERO if order.price is None else _spent(instrument, order.price, order.leaves, rate)
 
     def affords(self, account: Account, instrument: Instrument, order: VenueOrder, plan: Plan, rate: Decimal) -> bool:
+        cost = ZERO
         if order.terms.side is SELL:
-            cost = sum((size for _, size in plan), ZERO)
-        else:
-            cost = sum((_spent(instrument, price, size, rate) for price, size in plan), ZERO)
-        return cost <= account.free[paid_in(instrument, order.terms.side)] + order.held
+            for _, size in plan:
+                cost += size
+            return cost <= account.free[instrument.base] + order.held
+        for price, size in plan:
+            cost += _spent(instrument, price, size, rate)
+        return cost <= account.free[instrument.quote] + order.held
 
     def reducible(self, account: Account, instrument: Instrument, order: VenueOrder) -> Decimal:
         return account.free[instrument.base] + order.held if order.terms.side is SELL else ZERO

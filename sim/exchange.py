@@ -106,7 +106,10 @@ class Exchange:
         acts_now = terms.type is LIMIT or terms.type is MARKET
         too_late = terms.tif is GTD and terms.expires_ns <= now
         taking = floor.taking(desk, order) if acts_now and not too_late else NOTHING
-        if not (self._lock(desk, order) and affords(self.account, desk, order, taking.levels, desk.taker_rate)):
+        levels = taking.levels
+        # A market order that is filled whole at once gives what it locked in the same breath: nothing need be locked.
+        at_once = order.price is None and len(levels) == 1 and levels[0][1] == order.leaves
+        if not ((at_once or self._lock(desk, order)) and affords(self.account, desk, order, levels, desk.taker_rate)):
             self._refuse(order, Refusal.BALANCE, desk)
             return
         order.stage = OPEN

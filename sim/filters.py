@@ -113,7 +113,7 @@ def check(instrument: Instrument, order: VenueOrder, reference: Reference) -> Re
     if not instrument.trading:
         return Refusal.CLOSED
     size, price, terms = order.size, order.price, order.terms
-    if _incomplete(terms):
+    if terms.type is not MARKET and _incomplete(terms):
         return Refusal.MALFORMED
     if (
         size < instrument.min_size
@@ -124,7 +124,9 @@ def check(instrument: Instrument, order: VenueOrder, reference: Reference) -> Re
         return Refusal.LOT_SIZE
     if terms.type is MARKET and instrument.max_market_size and size > instrument.max_market_size:
         return Refusal.MARKET_LOT_SIZE
-    if _off_tick(price, instrument.tick) or _off_tick(terms.stop, instrument.tick):
+    if (price is not None and _off_tick(price, instrument.tick)) or (
+        terms.stop is not None and _off_tick(terms.stop, instrument.tick)
+    ):
         return Refusal.PRICE_FILTER
     if instrument.min_notional and not terms.reduce_only and _too_small(instrument, order, reference):
         return Refusal.NOTIONAL
@@ -134,15 +136,13 @@ def check(instrument: Instrument, order: VenueOrder, reference: Reference) -> Re
 
 
 def _incomplete(terms: Order) -> bool:
-    if terms.type is MARKET:
-        return False
     if terms.type is LIMIT:
         return terms.price is None
     return any(getattr(terms, term) is None for term in _MANDATORY[terms.type])
 
 
-def _off_tick(price: Decimal | None, tick: Decimal) -> bool:
-    return price is not None and (price <= 0 or bool(tick and price % tick))
+def _off_tick(price: Decimal, tick: Decimal) -> bool:
+    return price <= 0 or bool(tick and price % tick)
 
 
 def _too_small(instrument: Instrument, order: VenueOrder, reference: Reference) -> bool:

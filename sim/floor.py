@@ -99,7 +99,7 @@ class Floor:
             size = min(size, reducible(self._account, desk, order))
         levels = model.plan(offers, desk.instrument, terms.side, order.price, size)
         in_the_way = False
-        if levels and (own := desk.own_best(terms.side)) is not None:
+        if levels and (desk.bids or desk.asks) and (own := desk.own_best(terms.side)) is not None:
             wanted, buys = len(levels), terms.side is BUY
             levels = [level for level in levels if (level[0] < own if buys else level[0] > own)]
             in_the_way = len(levels) < wanted
@@ -210,7 +210,10 @@ class Floor:
         if instrument.kind is not SPOT:
             self._funding.position_changed(instrument.name)
         if not order.leaves:
-            self.end(desk, order)
+            if order.shelf is None and not order.held and order.timer is None:
+                order.stage = DONE  # it never rested: there is nothing to clear away
+            else:
+                self.end(desk, order)
         elif terms.reduce_only and not reducible(self._account, desk, order):
             self.expire(desk, order, "nothing left to reduce", act)
 

@@ -28,7 +28,7 @@ from bus.values import Action, Ballot, Kind, Side
 from portfolio.lots import RoundTrips
 from strategies.calibration import Calibration
 from strategies.feedback import Change, Feedback, Terms
-from strategies.port import View
+from strategies.port import View, Witness
 
 NAME = "council"
 _IS_ACTIVE = attrgetter("active")
@@ -218,8 +218,7 @@ class _Voter:
 
 class Council:
     """``view`` is the council's own: it trades as a strategy of the name NAME. ``regime_of`` names the regime a bar
-    closed in; ``on_hold`` is told of bars on which the council does nothing: (ns, NAME, instrument, bar_end_ns,
-    reason).
+    closed in; ``witness`` is told what the council makes of each closed bar.
     """
 
     def __init__(
@@ -231,14 +230,14 @@ class Council:
         seats: Iterable[Seated],
         regime_of: Callable[[Bar], str],
         trips: Callable[[str], RoundTrips | None],
-        on_hold: Callable[[int, str, str, int, str], None] | None,
+        witness: Witness | None,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._view = view
         self.rules = rules
         self._regime_of = regime_of
-        self._on_hold = on_hold
+        self._witness = witness
         seated = {seat.id: seat for seat in seats}
         names = [*seated, *(name for name in rules.weights if name not in seated)]
         self._voters = [
@@ -340,8 +339,11 @@ class Council:
             self.emitted += 1
             id = self._view.last_intent_id = f"{NAME}-{self.emitted}"
             self._bus.publish(Decision(self._clock.now, id, NAME, intent))
-        elif self._on_hold is not None:
-            self._on_hold(self._clock.now, NAME, bar.instrument, bar.end_ns, self._shortfall(table.support))
+        if self._witness is not None:
+            if intent is not None:
+                self._witness.acted(NAME)
+            else:
+                self._witness.held(NAME, self._shortfall(table.support))
         outcome = self.calibration.note(
             (bar.instrument, bar.interval_ns), regime, table.votes, table.weights, bar.close
         )

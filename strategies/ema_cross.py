@@ -55,10 +55,14 @@ class EmaCross(Strategy):
         if averages is None:
             self._averages[instrument] = _Averages(price)
             return None
-        averages.heard += 1
-        fast = averages.fast = averages.fast + self._fast_weight * (price - averages.fast)
-        slow = averages.slow = averages.slow + self._slow_weight * (price - averages.slow)
-        if averages.heard < self._warm or (fast > slow) is averages.long:
+        fast, slow = averages.fast, averages.slow
+        averages.fast = fast = fast + self._fast_weight * (price - fast)
+        averages.slow = slow = slow + self._slow_weight * (price - slow)
+        if averages.heard < self._warm:
+            averages.heard += 1
+            if averages.heard < self._warm:
+                return None
+        if (fast > slow) is averages.long:
             return None
         averages.long = fast > slow
         action = Action.ENTER_LONG if averages.long else Action.EXIT_LONG

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from bus.book import Book
 from bus.clock import Clock
@@ -144,6 +144,14 @@ class View:
     def call_at(self, when_ns: int, name: str) -> None:
         """Have ``on_timer(name, view)`` called when the clock reaches ``when_ns``."""
         self._call_at(self.strategy, when_ns, name)
+
+
+class Witness(Protocol):
+    """Who is told what strategies make of the closed bar they hear."""
+
+    def acted(self, strategy: str) -> None: ...
+
+    def held(self, strategy: str, reason: str) -> None: ...
 
 
 class Strategy:

@@ -50,10 +50,9 @@ from bus.state import SeatState
 from bus.values import Action
 from strategies.legs import ENTRIES, Legs
 from strategies.load import hash_of
-from strategies.port import Strategy, View, Wish, Wishes
+from strategies.port import Strategy, View, Wish, Wishes, Witness
 
 _HOLD = Action.HOLD
-OnHold = Callable[[int, str, str, int, str], None]
 Divert = Callable[["Seat", Intent, Bar | None], None]
 
 _MARKET_CALLBACKS: dict[str, tuple[type, ...]] = {
@@ -96,19 +95,19 @@ class Seat:
 
 
 class Runner:
-    """``builds_bars``: bars are being built from the trades. ``on_hold`` is told of closed bars without a wish:
-    (ns, strategy, instrument, bar_end_ns, reason). ``divert``, where it is set, is given the intents in place of the
-    bus, with the closed bar they answer (None: they answer something else).
+    """``builds_bars``: bars are being built from the trades. ``divert``, where it is set, is given the intents in place
+    of the bus, with the closed bar they answer (None: they answer something else).
     """
 
-    def __init__(self, bus: Bus, clock: Clock, *, builds_bars: bool, on_hold: OnHold | None) -> None:
+    def __init__(self, bus: Bus, clock: Clock, *, builds_bars: bool, witness: Witness | None) -> None:
         self._bus = bus
         self._clock = clock
         self._builds_bars = builds_bars
-        self._on_hold = on_hold
+        self._witness = witness
         self._seats: list[Seat] = []
         self._clients: dict[str, Seat] = {}
         self._returning: Seat | None = None
+        self._hearers: dict[str, list[str]] = {}
         self.intents = 0
         self.divert: Divert | None = None
         self._legs: Legs | None = None
@@ -185,6 +184,19 @@ class Runner:
         for when_ns, name in state.timers:
             self.call_at(seat.id, when_ns, name)
 
+    def hearers(self, instrument: str) -> list[str]:
+        """The strategies that hear the bars of an instrument, in their order."""
+        hearers = self._hearers.get(instrument)
+        if hearers is None:
+            hearers = self._hearers[instrument] = [
+                seat.id
+                for seat in self._seats
+                if seat.active
+                and _implements(seat.strategy, "on_bar")
+                and (seat.instruments is None or instrument in seat.instruments)
+            ]
+        return hearers
+
     def call_at(self, strategy: str, when_ns: int, name: str) -> None:
         """Turn a strategy's request for a timer into one of the clock's."""
         seat = next(s for s in self._seats if s.id == strategy)
@@ -205,6 +217,8 @@ class Runner:
             return
         seat.failed = True
         self._silence(seat)
+        if self._witness is not None and callback == "Bar":
+            self._witness.acted(seat.id)
         now, publish = self._clock.now, self._bus.publish
         publish(StrategyQuarantined(now, seat.id, callback, type(error).__name__))
         for order in seat.view.open_orders():
@@ -212,6 +226,7 @@ class Runner:
 
     def _silence(self, seat: Seat) -> None:
         seat.active = False
+        self._hearers.clear()
         for subscription in seat.subscriptions:
             subscription.close()
 
@@ -232,17 +247,19 @@ class Runner:
         return hear if wanted is None else hear_wanted
 
     def _bar_handler(self, seat: Seat, callback: Callable[[Bar, View], Wishes]) -> Handler:
-        view, take, wanted, on_hold = seat.view, self._take, seat.instruments, self._on_hold
-        clock, name = self._clock, seat.id
+        view, take, wanted = seat.view, self._take, seat.instruments
 
         def hear(bar: Bar) -> None:
-            if not bar.closed or (wanted is not None and bar.instrument not in wanted):
-                return
-            wishes = callback(bar, view)
-            if not (wishes and take(seat, wishes, bar)) and on_hold is not None:
-                on_hold(clock.now, name, bar.instrument, bar.end_ns, "")
+            if bar.closed:
+                wishes = callback(bar, view)
+                if wishes:
+                    take(seat, wishes, bar)
 
-        return hear
+        def hear_wanted(bar: Bar) -> None:
+            if bar.instrument in wanted:  # type: ignore[operator]  # only used where wanted is a set
+                hear(bar)
+
+        return hear if wanted is None else hear_wanted
 
     def _fill_handler(self, seat: Seat, callback: Callable[[OrderFilled, View], Wishes]) -> Handler:
         view, take, name = seat.view, self._take, seat.id
@@ -303,41 +320,40 @@ class Runner:
         if wishes:
             self._take(seat, wishes)
 
-    def _take(self, seat: Seat, wishes: Iterable[Wish] | Wish, bar: Bar | None = None) -> bool:
-        """All of it or nothing; whether there was any. Raises TypeError or ValueError when something in it is no
-        wish.
-        """
+    def _take(self, seat: Seat, wishes: Iterable[Wish] | Wish, bar: Bar | None = None) -> None:
+        """All of it or nothing. Raises TypeError or ValueError when something in it is no wish."""
         if isinstance(wishes, (Intent, PairIntent, CancelIntent, ReplaceIntent)):
             _check(seat, wishes)
             self._grant(seat, wishes, bar)
-            return True
+            return
         taken = tuple(wishes)
         for wish in taken:
             _check(seat, wish)
         for wish in taken:
             self._grant(seat, wish, bar)
-        return bool(taken)
 
     def _grant(self, seat: Seat, wish: Wish, bar: Bar | None) -> None:
-        now = self._clock.now
+        now, witness = self._clock.now, self._witness if bar is not None else None
         if isinstance(wish, Intent):
             if wish.action is _HOLD:
-                if self._on_hold is not None and bar is not None:
-                    self._on_hold(now, seat.id, bar.instrument, bar.end_ns, wish.reason)
+                if witness is not None:
+                    witness.held(seat.id, wish.reason)
                 return
             self.intents += 1
             if seat.strategy.provenance is not None:
                 wish = _traced(seat, wish, bar)
-            if self.divert is not None:
+            if self.divert is None:
+                self._decide(seat, wish)
+            else:
                 self.divert(seat, wish, bar)
-                return
-            self._decide(seat, wish)
         elif isinstance(wish, PairIntent):
             self._grant_pair(seat, wish, bar)
         elif isinstance(wish, CancelIntent):
             self._bus.publish(CancelRequested(now, wish.intent_id, seat.id, wish.reason))
         else:
             self._bus.publish(ReplaceRequested(now, wish.intent_id, seat.id, wish.limit, wish.size, wish.reason))
+        if witness is not None:
+            witness.acted(seat.id)
 
     def _decide(self, seat: Seat, intent: Intent) -> None:
         seat.emitted += 1

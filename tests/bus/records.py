@@ -8,6 +8,7 @@ from decimal import Decimal as D
 import msgspec
 
 from bus.events import (
+    Bar,
     CancelRequested,
     DataGap,
     Decision,
@@ -21,6 +22,7 @@ from bus.events import (
     OrderSubmitted,
     Record,
     SessionOpened,
+    Sheet,
     TradingStateChanged,
 )
 from bus.journal import Chain, Entry, Journal, read
@@ -85,35 +87,38 @@ EVERY_KIND: list[object] = [
 ]
 
 
-class Held(msgspec.Struct, frozen=True):
-    """A closed bar that a strategy let pass."""
+class Passed(msgspec.Struct, frozen=True):
+    """The closed bar number ``end`` of an instrument, with what ``HEARERS`` made of it."""
 
-    ns: int
-    strategy: str = "s"
+    end: int
     instrument: str = BTC.name
+    acted: tuple[str, ...] = ()
+    reasons: tuple[tuple[str, str], ...] = ()
+    sheet: Sheet | None = Sheet(D(100), ((BTC.name, D("0.5")),))
+    interval: int = 1
 
     @property
-    def reason(self) -> str:
-        return f"reason {self.ns}"
-
-
-class Worth(msgspec.Struct, frozen=True):
-    """Equity at a closed bar."""
-
-    ns: int
+    def bar(self) -> Bar:
+        start = self.end - self.interval
+        return Bar(self.instrument, self.interval, start, self.end, 1.0, 1.0, 1.0, 1.0, 1.0, 1, True, False, self.end)
 
     @property
-    def equity(self) -> D:
-        return D(self.ns) / 4
+    def marks(self) -> list[float]:
+        return [float(self.end)] if self.sheet is not None else []
+
+
+HEARERS = ["s", "t"]
 
 
 def put(chain: Chain, event: object) -> None:
     """Have ``chain`` record one thing."""
     match event:
-        case Held():
-            chain.hold(event.ns, event.strategy, event.instrument, event.ns, event.reason)
-        case Worth():
-            chain.mark(event.ns, event.equity)
+        case Passed():
+            for strategy, reason in event.reasons:
+                chain.held(strategy, reason)
+            for strategy in event.acted:
+                chain.acted(strategy)
+            chain.passed(event.bar, event.end, lambda _: HEARERS, event.sheet, event.marks)
         case Record():
             chain.pending.append(event)
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from decimal import Decimal as D
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.bus import Bus
-from bus.events import RECORDS, DecisionsHeld, EquityMarked, FeedOpened
+from bus.events import RECORDS, BarsPassed, FeedOpened, Sheet
 from bus.journal import GENESIS, PACK, Chain, Journal, JournalError, read
 from tests.bus.records import (
     APPROVED,
@@ -26,11 +27,11 @@ from tests.bus.records import (
     FUNDED,
     GAP,
     HALTED,
+    HEARERS,
     REFUSED,
     REJECTED,
     SUBMITTED,
-    Held,
-    Worth,
+    Passed,
     entries,
     put,
     write,
@@ -91,35 +92,69 @@ def test_the_journal_hears_every_record_type() -> None:
 # --- packed bars -----------------------------------------------------------------------------------------------
 
 
+HELD = Passed(1).sheet
+
+
+def passed(first: int, count: int, **changed: object) -> BarsPassed:
+    """The record of ``count`` bars from number ``first``."""
+    marks = [float(end) for end in range(first, first + count)]
+    record = BarsPassed(first + count - 1, BTC.name, 1, first, count, HEARERS, [], [], HELD, marks)
+    return msgspec.structs.replace(record, **changed)
+
+
 def test_bars_are_packed_until_another_record_closes_the_pack(tmp_path: Path) -> None:
-    journal = write(Journal(tmp_path / "journal.db"), [Held(1), Held(2), CONNECTED, Held(3)])
+    journal = write(Journal(tmp_path / "journal.db"), [Passed(1), Passed(2), CONNECTED, Passed(3)])
+
+    assert [entry.event() for entry in entries(journal)] == [passed(1, 2), CONNECTED, passed(3, 1)]
+
+
+def test_each_instrument_and_interval_has_a_row_of_its_own(tmp_path: Path) -> None:
+    other, longer = Passed(1, "v:ETH/USDT"), Passed(2, interval=2)
+
+    journal = write(Journal(tmp_path / "journal.db"), [Passed(1), other, Passed(2), longer])
 
     assert [entry.event() for entry in entries(journal)] == [
-        DecisionsHeld(2, "s", BTC.name, [1, 2], ["reason 1", "reason 2"]),
-        CONNECTED,
-        DecisionsHeld(3, "s", BTC.name, [3], ["reason 3"]),
+        passed(1, 2),
+        passed(1, 1, instrument="v:ETH/USDT"),
+        passed(2, 1, interval_ns=2),
     ]
 
 
-def test_each_strategy_instrument_and_the_equity_have_a_pack_of_their_own(tmp_path: Path) -> None:
-    events = [Held(1), Worth(1), Held(1, "t"), Held(1, instrument="v:ETH/USDT"), Held(2), Worth(2)]
+def test_a_strategy_that_acts_ends_the_row_with_the_bar_it_acted_on(tmp_path: Path) -> None:
+    journal = write(Journal(tmp_path / "journal.db"), [Passed(1), Passed(2, acted=("t",)), Passed(3)])
 
-    journal = write(Journal(tmp_path / "journal.db"), events)
+    assert [entry.event() for entry in entries(journal)] == [passed(1, 2, acted=["t"]), passed(3, 1)]
 
-    packed = [entry.event() for entry in entries(journal)]
-    assert [(type(p).__name__, getattr(p, "strategy", ""), getattr(p, "instrument", "")) for p in packed] == [
-        ("DecisionsHeld", "s", BTC.name),
-        ("DecisionsHeld", "t", BTC.name),
-        ("DecisionsHeld", "s", "v:ETH/USDT"),
-        ("EquityMarked", "", ""),
-    ]
-    assert packed[3] == EquityMarked(2, [1, 2], [Worth(1).equity, Worth(2).equity])
+
+def test_reasons_stand_by_their_bars_and_their_strategies(tmp_path: Path) -> None:
+    said = Passed(2, reasons=(("t", "first thought"), ("t", "flat market")))
+
+    journal = write(Journal(tmp_path / "journal.db"), [Passed(1), said, Passed(3)])
+
+    (entry,) = entries(journal)
+    assert entry.event() == passed(1, 3, reasons=[[], ["", "flat market", ""]])
+
+
+@pytest.mark.parametrize(
+    "next_bar", [Passed(3), Passed(2, sheet=Sheet(D(99))), Passed(2, sheet=None)], ids=["a gap", "a fill", "no price"]
+)
+def test_a_bar_that_does_not_continue_the_row_begins_another(tmp_path: Path, next_bar: Passed) -> None:
+    journal = write(Journal(tmp_path / "journal.db"), [Passed(1), next_bar])
+
+    assert [entry.event().count for entry in entries(journal)] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_equity_at_a_bar_is_exact(tmp_path: Path) -> None:
+    journal = write(Journal(tmp_path / "journal.db"), [Passed(1), Passed(2)])
+
+    (entry,) = entries(journal)
+    assert list(entry.event().equity()) == [(1, D("100.50")), (2, D("101.00"))]  # type: ignore[attr-defined]
 
 
 def test_a_pack_holds_256_bars_at_most(tmp_path: Path) -> None:
-    journal = write(Journal(tmp_path / "journal.db"), [Held(n) for n in range(2 * PACK + 1)])
+    journal = write(Journal(tmp_path / "journal.db"), [Passed(n) for n in range(1, 2 * PACK + 2)])
 
-    lengths = [len(entry.event().bar_ends) for entry in entries(journal)]  # type: ignore[attr-defined]
+    lengths = [entry.event().count for entry in entries(journal)]  # type: ignore[attr-defined]
 
     assert (PACK, lengths) == (256, [256, 256, 1])
 
@@ -127,39 +162,40 @@ def test_a_pack_holds_256_bars_at_most(tmp_path: Path) -> None:
 def test_an_open_pack_waits_through_a_commit_and_is_written_at_the_end(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     put(journal, CONNECTED)
-    put(journal, Held(1))
+    put(journal, Passed(1))
     journal.commit()
     assert len(entries(journal)) == 1
 
-    put(journal, Held(2))
+    put(journal, Passed(2))
     journal.close()
 
-    assert entries(journal)[1].event() == DecisionsHeld(2, "s", BTC.name, [1, 2], ["reason 1", "reason 2"])
+    assert entries(journal)[1].event() == passed(1, 2)
 
 
-bars = st.one_of(
-    st.tuples(st.just("held"), st.sampled_from("st"), st.sampled_from([BTC.name, "v:ETH/USDT"])),
-    st.tuples(st.just("worth"), st.just(""), st.just("")),
+bars = st.builds(
+    Passed,
+    end=st.just(0),
+    instrument=st.sampled_from([BTC.name, "v:ETH/USDT"]),
+    acted=st.sampled_from([(), (), (), ("s",), ("t", "s")]),
+    reasons=st.sampled_from([(), (), (("s", "because"),), (("s", "so"), ("t", "or so"))]),
+    sheet=st.sampled_from([HELD, HELD, HELD, Sheet(D(7), ((BTC.name, D(1)),)), None]),
+    interval=st.sampled_from([1, 1, 2]),
 )
-runs = st.lists(
-    st.one_of(
-        st.tuples(bars, st.integers(1, 300)),  # so that some packs fill up
-        st.tuples(st.tuples(st.just("other"), st.just(""), st.just("")), st.just(1)),
-    ),
-    max_size=12,
-)
+runs = st.lists(st.tuples(st.one_of(bars, st.none()), st.integers(1, 300)), max_size=12)
 
 
 @pytest.mark.property
 @given(runs, st.lists(st.integers(0, 900), max_size=12))
-def test_packing_does_not_depend_on_where_commits_fall(runs, commits: list[int]) -> None:
+def test_packing_does_not_depend_on_where_commits_fall_and_loses_nothing(runs, commits: list[int]) -> None:
     whole, parts, bodies, hashes = Chain(), Chain(), list[bytes](), list[bytes]()
     events: list[object] = []
-    for (what, strategy, instrument), count in runs:
-        for _ in range(count):
-            ns = len(events)
-            kinds = {"held": Held(ns, strategy, instrument), "worth": Worth(ns)}
-            events.append(kinds.get(what, FeedOpened(ns, "market")))
+    for bar, count in runs:
+        for _ in range(count if bar is not None else 1):
+            now = len(events)
+            if bar is None:
+                events.append(FeedOpened(now, "market"))
+            else:
+                events.append(msgspec.structs.replace(bar, end=now * bar.interval))
 
     for event in events:
         put(whole, event)
@@ -174,33 +210,37 @@ def test_packing_does_not_depend_on_where_commits_fall(runs, commits: list[int])
     assert (bodies, hashes) == whole.seal(last=True)
     assert (parts.head, parts.seq) == (whole.head, whole.seq)
     assert parts.pending == []
-    assert unpacked(bodies) == sorted(map(bar_of, events))
+    assert unpacked(bodies) == sorted((bar_of(event) for event in events), key=repr)
 
 
 def bar_of(event: object) -> tuple[object, ...]:
     match event:
-        case Held():
-            return event.ns, event.strategy, event.instrument, event.reason
-        case Worth():
-            return event.ns, "", "", str(event.equity)
+        case Passed():
+            said = dict(event.reasons)
+            reasons = [said.get(name, "") for name in HEARERS]
+            return event.instrument, event.interval, event.end, sorted(event.acted), reasons, event.marks
         case FeedOpened():
-            return event.ns, "", "", event.conn
+            return ("", 0, event.ns, [], [], [])
     raise AssertionError(event)
 
 
 def unpacked(bodies: list[bytes]) -> list[tuple[object, ...]]:
     """Every bar that the records hold, one by one."""
-    bars: list[tuple[object, ...]] = []
+    found: list[tuple[object, ...]] = []
     for body in bodies:
         _, name, fields = msgspec.json.decode(body)
-        if name == "DecisionsHeld":
-            assert len(fields[3]) <= PACK
-            bars += [(end, fields[1], fields[2], reason) for end, reason in zip(fields[3], fields[4], strict=True)]
-        elif name == "EquityMarked":
-            bars += [(ns, "", "", equity) for ns, equity in zip(fields[1], fields[2], strict=True)]
-        else:
-            bars.append((fields[0], "", "", fields[1]))
-    return sorted(bars)
+        if name != "BarsPassed":
+            found.append(("", 0, fields[0], [], [], []))
+            continue
+        record = msgspec.json.decode(body, type=tuple[int, str, BarsPassed])[2]
+        assert 1 <= record.count <= PACK
+        for index in range(record.count):
+            reasons = [said[index] if said else "" for said in record.reasons] or [""] * len(HEARERS)
+            acted = sorted(record.acted) if index == record.count - 1 else []
+            marks = record.marks[index : index + 1] if record.sheet is not None else []
+            end = record.first_end_ns + index * record.interval_ns
+            found.append((record.instrument, record.interval_ns, end, acted, reasons, marks))
+    return sorted(found, key=repr)
 
 
 # --- views -----------------------------------------------------------------------------------------------------
@@ -235,14 +275,14 @@ def test_a_view_shows_the_records_of_its_kind_by_field(tmp_path: Path, view: str
         assert shown == value
 
 
-def test_the_equity_view_shows_the_packs(tmp_path: Path) -> None:
-    journal = write(Journal(tmp_path / "journal.db"), [Worth(1), Worth(2)])
+def test_the_view_of_bars_shows_the_packs(tmp_path: Path) -> None:
+    journal = write(Journal(tmp_path / "journal.db"), [Passed(1), Passed(2)])
 
     with sqlite3.connect(journal.path) as db:
-        rows = db.execute("SELECT seq, ns, equity FROM equity").fetchall()
+        rows = db.execute("SELECT seq, ns, count, sheet, marks FROM bars").fetchall()
     db.close()
 
-    assert [(seq, ns, msgspec.json.decode(equity)) for seq, ns, equity in rows] == [(0, 2, ["0.25", "0.5"])]
+    assert rows == [(0, 2, 2, '["100",[["' + BTC.name + '","0.5"]]]', "[1.0,2.0]")]
 
 
 # --- the file --------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def session(tmp_path_factory, recording) -> Path:
 
 
 def test_it_is_made_again_record_by_record(session):
-    assert {"CouncilVoted", "WeightChanged", "Decision", "DecisionsHeld"} <= {one["type"] for one in journal(session)}
+    assert {"CouncilVoted", "WeightChanged", "Decision", "BarsPassed"} <= {one["type"] for one in journal(session)}
 
     assert argus("verify", session).code == 0
 

@@ -9,11 +9,11 @@ import pytest
 from bus import journal
 from bus.clock import SECOND
 from bus.events import (
+    BarsPassed,
     BookInvalidated,
     BookRestored,
     DataGap,
     Decision,
-    DecisionsHeld,
     FeedLost,
     FeedOpened,
     InputFaulted,
@@ -173,8 +173,8 @@ def test_cortex_has_the_documented_fields_and_time_format(tmp_path):
 def test_holding_is_a_decision_too(tmp_path):
     story = Story(tmp_path / "s")
     story.tell(Decision(story.now, "trend-1", "trend", Intent(SPOT.name, Action.BUY, reason="up")))
-    ends = [story.now - SECOND, story.now]
-    story.tell(DecisionsHeld(story.now, "trend", SPOT.name, ends, ["flat", "no trend"]))
+    now, reasons = story.now, [["flat", "no trend"]]
+    story.tell(BarsPassed(now, SPOT.name, SECOND, now - SECOND, 2, ["trend"], [], reasons, None, []))
     session = story.leave()
 
     export(session)
@@ -185,7 +185,7 @@ def test_holding_is_a_decision_too(tmp_path):
         "no trend",
         "built_in",
     )
-    assert document(session, "state.json")["last_bar"] == iso(ends[1])
+    assert document(session, "state.json")["last_bar"] == iso(now)
 
 
 def test_portfolio_state_has_the_lots_a_later_session_goes_on_from(tmp_path):

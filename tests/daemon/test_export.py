@@ -8,15 +8,16 @@ import pytest
 
 from bus.clock import SECOND
 from bus.events import (
+    BarsPassed,
     CancelRejected,
     CancelRequested,
-    EquityMarked,
     OrderApproved,
     OrderCancelled,
     OrderExpired,
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    Sheet,
 )
 from bus.journal import JournalError
 from bus.values import Order, OrderType, Side
@@ -236,7 +237,8 @@ def test_the_flight_recorder_is_the_sampled_curve_where_there_is_one(tmp_path):
 def test_a_killed_session_has_a_curve_of_its_fills(tmp_path):
     story = Story(tmp_path / "s")
     story.trade(BUY, "2", "100", fee="1")
-    story.tell(EquityMarked(story.now, [story.now - SECOND, story.now], [D(100_001), D(100_002)]))
+    sheet = Sheet(D(99_801), ((SPOT.name, D(2)),))
+    story.tell(BarsPassed(story.now, SPOT.name, SECOND, story.now - SECOND, 2, ["s"], [], [], sheet, [100.0, 100.5]))
     story.trade(SELL, "2", "110", fee="1")
     session = story.leave()
 

@@ -129,7 +129,7 @@ def test_the_stub_holds_at_every_bar_and_nothing_else() -> None:
     world.hear(trade(), bar(0), bar(1))
 
     assert world.decided == []
-    assert [reason for *_, reason in world.held] == ["stub", "stub"]
+    assert [reason for _, reason in world.reasons] == ["stub", "stub"]
 
 
 def test_one_without_a_state_has_nothing_to_restore() -> None:

@@ -141,8 +141,8 @@ class Room(World):
         for index, voter in enumerate(voters):
             self.seat(voter, f"v{index}")
         view = View("council", self.clock, self.market, self.ledger, self.exposure, self.equity, self.history, _never)
-        seats, hold = self.runner._seats, lambda *hold: self.held.append(hold)
-        self.council = Council(self.bus, self.clock, view, rules(**changes), seats, regime, self._trips, hold)
+        seats = self.runner._seats
+        self.council = Council(self.bus, self.clock, view, rules(**changes), seats, regime, self._trips, self)
         self.council.attach(self.bus)
         self.runner.divert = self.council.hear
 
@@ -182,7 +182,7 @@ def test_two_of_five_do_not_and_the_vote_is_written_down_all_the_same():
 
     assert room.decided == []
     assert [(v.support[0], v.action) for v in room.votes] == [(0.4, HOLD)]
-    assert ("council", "long 0.4 of 0.6") in [(hold[1], hold[4]) for hold in room.held]
+    assert ("council", "long 0.4 of 0.6") in room.reasons
 
 
 def test_a_vote_stands_while_its_voter_holds():

@@ -131,7 +131,7 @@ def test_a_function_that_holds_lets_the_bar_pass() -> None:
     world.hear(bar(0))
 
     assert world.decided == []
-    assert world.held == [(T0 + MINUTE, "s", BTC.name, T0 + MINUTE, "nothing to do")]
+    assert world.reasons == [("s", "nothing to do")]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from bus.events import (
 )
 from bus.values import Action
 from strategies.port import View, Wishes
-from tests.strategies.world import BTC, ETH, MINUTE, T0, Listens, Says, World, bar, trade
+from tests.strategies.world import BTC, ETH, Listens, Says, World, bar, trade
 
 BUY = Intent(BTC.name, Action.BUY, D(1))
 
@@ -43,6 +43,7 @@ def test_a_wish_is_decided_under_the_strategys_next_number(answer: Wishes) -> No
     world = one_bar(answer)
 
     assert world.decided == [Decision(world.clock.now, "s-1", "s", BUY)]
+    assert world.acts == ["s"]
     assert world.runner.intents == 1
 
 
@@ -51,20 +52,20 @@ def test_no_wish_is_a_bar_let_pass(answer: Wishes) -> None:
     world = one_bar(answer)
 
     assert world.decided == []
-    assert world.held == [(T0 + MINUTE, "s", BTC.name, T0 + MINUTE, "")]
+    assert (world.acts, world.reasons) == ([], [])
 
 
 def test_hold_is_a_bar_let_pass_with_its_reason_and_takes_no_number() -> None:
     world = one_bar([Intent(BTC.name, Action.HOLD, reason="flat market"), BUY])
 
-    assert world.held == [(T0 + MINUTE, "s", BTC.name, T0 + MINUTE, "flat market")]
+    assert world.reasons == [("s", "flat market")]
     assert world.ids == ["s-1"]
 
 
 def test_nothing_is_noted_where_holds_are_not_asked_for() -> None:
     world = one_bar(Intent(BTC.name, Action.HOLD), holds=False)
 
-    assert (world.held, world.decided, world.quarantined) == ([], [], [])
+    assert (world.reasons, world.decided, world.quarantined) == ([], [], [])
 
 
 def test_cancels_and_changes_refer_to_intents_and_take_no_number() -> None:
@@ -82,7 +83,7 @@ def test_cancels_and_changes_refer_to_intents_and_take_no_number() -> None:
 def test_an_answer_with_one_thing_that_is_no_wish_is_not_taken_at_all(odd: object) -> None:
     world = one_bar([BUY, odd])  # type: ignore[list-item]  # what a strategy should not return
 
-    assert (world.decided, world.held) == ([], [])
+    assert (world.decided, world.acts) == ([], ["s"])
     assert [type(error) for error in world.failures] == [TypeError]
     assert [event.strategy for event in world.quarantined] == ["s"]
 
@@ -165,7 +166,7 @@ def test_a_forming_bar_is_nobodys_business() -> None:
 
     world.hear(bar(closed=False))
 
-    assert (strategy.heard, world.held) == ([], [])
+    assert strategy.heard == []
 
 
 def test_what_a_strategy_does_not_implement_is_not_subscribed() -> None:

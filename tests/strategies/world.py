@@ -87,7 +87,9 @@ def filled(intent_id: str, strategy: str = "s", size: str = "2", leaves: str = "
 
 
 class World:
-    """``decided`` are the decisions and requests in order, ``held`` the bars let pass, ``failures`` what was raised."""
+    """``decided`` are the decisions and requests in order, ``reasons`` what strategies said of bars they let pass,
+    ``acts`` which of them did not let one pass, ``failures`` what was raised.
+    """
 
     def __init__(self, *, builds_bars: bool = False, holds: bool = True, history: int = 10) -> None:
         self.clock = Clock(T0)
@@ -102,12 +104,13 @@ class World:
         self.equity.attach(self.bus)
         self.history = History(history)
         self.history.attach(self.bus)
-        self.held: list[tuple[Any, ...]] = []
+        self.reasons: list[tuple[str, str]] = []
+        self.acts: list[str] = []
         self.runner = Runner(
             self.bus,
             self.clock,
             builds_bars=builds_bars,
-            on_hold=(lambda *hold: self.held.append(hold)) if holds else None,
+            witness=self if holds else None,
         )
         self.decided: list[Any] = []
         self.quarantined: list[StrategyQuarantined] = []
@@ -115,6 +118,12 @@ class World:
         for request in (Decision, CancelRequested, ReplaceRequested):
             self.bus.subscribe(request, self.decided.append)
         self.bus.subscribe(StrategyQuarantined, self.quarantined.append)
+
+    def held(self, strategy: str, reason: str) -> None:
+        self.reasons.append((strategy, reason))
+
+    def acted(self, strategy: str) -> None:
+        self.acts.append(strategy)
 
     def seat(
         self,
