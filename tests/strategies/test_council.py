@@ -385,7 +385,7 @@ def test_a_forming_bar_is_nobody_s_business():
     room = Room(Script(ENTER))
     room.hear(bar(0, closed=False))
 
-    assert (room.votes, room.held, room.decided) == ([], [], [])
+    assert (room.votes, room.reasons, room.decided) == ([], [], [])
 
 
 @pytest.mark.parametrize("rule", ["hedge", "realised", ""])
