@@ -106,7 +106,7 @@ def exit_code(error: Exception) -> int | None:
 def replay(
     files: Files,
     strategy: Annotated[
-        list[str] | None, typer.Option(help="rsi, momentum, … (a wrong name lists all), module:Name or file.py; may be repeated.")
+        list[str] | None, typer.Option(help="rsi, … (a wrong name lists all), module:Name or file.py; may be repeated.")
     ] = None,
     params: Annotated[
         list[str] | None, typer.Option(help="k=v,k=v or a JSON object; one for each --strategy, in order.")
