@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bus import inputs, journal
 from bus.clock import SECOND
 from bus.inputs import Input
 from bus.values import Instrument
@@ -20,6 +23,7 @@ from daemon.run import Clock, Ended, Live, RunRequest
 from daemon.state import StateDirectory
 from feeds.port import VenueProtocol
 from sandbox import market
+from sandbox.model import MarketModel
 
 START_NS = market.START_NS
 
@@ -37,23 +41,40 @@ class TurnedClock:
         return self.now
 
     def wait_s(self, ns: int) -> float:
-        return max(0.0, (ns - self.now) / SECOND)
+        return max(0.0, (ns - self.now) / SECOND / 10)
 
 
-def lines(minutes: float, seed: int = 3) -> list[Input]:
-    """What a venue would send, heard on the connections of one feed."""
-    found = []
-    for item in market.generate(seed, minutes):
-        if item.kind != "meta":
-            item.conn = f"binance/{item.conn}"
-            found.append(item)
-    return found
+class Market:
+    """An invented market that goes on while nobody listens: whoever connects again hears it from there on."""
+
+    def __init__(self, seconds: int, seed: int = 3) -> None:
+        model = MarketModel(seed, "BTCUSDT", START_NS)
+        network = random.Random(f"{seed}:network")
+        self._snapshots: list[str] = []
+        self._frames: list[list[Input]] = []
+        heard = START_NS
+        for second in range(seconds):
+            self._snapshots.append(model.snapshot())
+            frames: list[Input] = []
+            for ns, raw in model.frames(START_NS + (second + 1) * SECOND):
+                heard = max(heard + 1, ns + 2_000_000 + int(network.expovariate(1e-6)))
+                frames.append(Input(raw, heard, "binance/spot"))
+            self._frames.append(frames)
+
+    def lines(self, since_ns: int = START_NS) -> Iterator[Input]:
+        """What is heard by who connects at the first whole second at or after ``since_ns``."""
+        second = -(-(since_ns - START_NS) // SECOND)
+        now = START_NS + second * SECOND
+        connect, listing, depth = islice((i for i in market.generate(1, 0.01) if i.kind != inputs.META), 3)
+        for item, raw in ((connect, ""), (listing, listing.raw), (depth, self._snapshots[second])):
+            yield Input(raw, now, f"binance/{item.conn}", item.kind, item.url)
+        for frames in self._frames[second:]:
+            for item in frames:
+                yield msgspec.structs.replace(item)
 
 
 class FakeFeed:
-    """Plays lines through the door. ``run`` turns the clock to each line's own time and yields to the loop after a few,
-    as the reader of a socket does; ``step`` does the same without a loop.
-    """
+    """Plays lines through the door, turning the clock to their own times: ``run`` with a loop, ``step`` without one."""
 
     conn = venue = "binance"
 
@@ -65,21 +86,21 @@ class FakeFeed:
         self.over = asyncio.Event()
 
     def step(self, count: int) -> bool:
-        """Let in the next ``count`` lines; whether there were so many."""
-        for _ in range(count):
-            item = next(self._items, None)
-            if item is None:
-                return False
-            if item.ts is not None and item.ts > self._clock.now:
-                self._clock.now = item.ts
-            self._accept((item,), self.protocol)
+        """Let in the next ``count`` lines at once, as a socket that had so many; whether there were any."""
+        batch = list(islice(self._items, count))
+        if not batch:
+            return False
+        self._clock.now = max(self._clock.now, batch[-1].ts or 0)
+        self._accept(batch, self.protocol)
         return True
 
     async def run(self) -> None:
-        while self.step(8):
+        while self.step(2):
             await asyncio.sleep(0)
         self.over.set()
-        await asyncio.Event().wait()
+        while True:  # the market is quiet, and time goes on
+            await asyncio.sleep(0.001)
+            self._clock.now += SECOND // 100
 
 
 class World:
@@ -133,8 +154,6 @@ class World:
 
 def records(session: Path, *kinds: str) -> list[dict[str, Any]]:
     """A session's records by name, as ``argus journal --json`` has them."""
-    from bus import journal
-
     return [
         {"type": entry.type, **msgspec.structs.asdict(entry.event())}
         for entry in journal.read(session / "journal.db")

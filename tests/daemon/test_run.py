@@ -8,7 +8,7 @@ import pytest
 
 from daemon.session import Session
 from daemon.verify import verify
-from tests.daemon.live_world import World, lines, records
+from tests.daemon.live_world import Market, World, records
 
 STRATEGY = """
 [trading.bars]
@@ -21,7 +21,7 @@ params = { fast = 3, slow = 8 }
 
 @pytest.mark.asyncio
 async def test_a_session_verifies_and_every_start_goes_through_the_same_states(tmp_path: Path):
-    world = World(tmp_path, lines(0.5), config_text=STRATEGY)
+    world = World(tmp_path, Market(30).lines(), config_text=STRATEGY)
 
     ended = await world.run_through()
 
