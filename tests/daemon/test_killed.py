@@ -15,8 +15,8 @@ import pytest
 
 from bus import journal, money
 from bus.events import Decision, OrderFilled, OrderSubmitted, SessionClosed, SessionOpened, StateRestored
-from daemon import refold, state
-from daemon.fold import Account
+from daemon import memory, refold, state
+from daemon.fold import Account, Orders
 from daemon.recorder import pieces
 from daemon.run import Live
 from daemon.session import Session
@@ -131,7 +131,7 @@ def test_a_line_of_killed_sessions_is_one_account(tmp_path: Path):
             line.append(now)
 
     assert len(line) == KILLS + 1 - sum(1 for n in range(KILLS) if MOMENTS[n % len(MOMENTS)] == "beginning")
-    account = Account()
+    account, orders = Account(), Orders()
     opening: dict[str, Decimal] = {}
     ids: list[str] = []
     for path in line:
@@ -141,6 +141,8 @@ def test_a_line_of_killed_sessions_is_one_account(tmp_path: Path):
         assert first["state"].value == "disconnected"
         for entry in journal.read(path / "journal.db"):
             event = entry.event()
+            if not isinstance(event, StateRestored):
+                orders.note(event, account.instruments)
             match event:
                 case SessionOpened():
                     opening = opening or event.opening
@@ -150,6 +152,7 @@ def test_a_line_of_killed_sessions_is_one_account(tmp_path: Path):
                 case StateRestored():
                     assert event.parent == line[line.index(path) - 1].name
                     assert event.ledger.cash == account.cash
+                    assert sorted(o.client_id for o in event.orders) == sorted(o.client_id for o in orders.unfinished())
                     assert {p.instrument.name: p.filled for p in event.ledger.positions} == {
                         name: position.size for name, position in account.positions.items()
                     }
@@ -184,7 +187,31 @@ def test_what_was_heard_but_led_to_an_unwritten_record_has_not_happened(tmp_path
     written = refold.last_record(Session.open(path))
     left = refold.final_state(Session.open(path))
     assert (left.parent_seq, left.parent_head) == (written.seq, written.hash.hex())
+    assert {one.client_id for one in left.orders} <= {one["client_id"] for one in records(path, "OrderSubmitted")}
     whole = refold.Refold(Session.open(path), journal.Chain())
     whole.run()
     whole.core.chain.seal()
     assert whole.core.chain.seq > written.seq + 1
+
+
+def test_a_state_put_into_a_core_is_the_state_it_says_of_itself(tmp_path: Path):
+    market = Market(10)
+
+    def session() -> None:
+        live = World(tmp_path, market.lines(), config_text=CONFIG).start()
+        rig(live, "committed", 150)
+        asyncio.run(live.run())
+
+    assert in_a_process(session) == -signal.SIGKILL
+    parent = Session.open(latest(tmp_path) or tmp_path)
+    left = refold.final_state(parent)
+    assert left.orders
+    assert left.venue.messages
+    assert any(one.shelf for one in left.venue.orders)
+
+    child = refold.Refold(parent, journal.Chain()).core
+    child.begin(left.at_ns, left)
+
+    again = memory.remember(child, left.parent, left.parent_seq, bytes.fromhex(left.parent_head))
+    for name in StateRestored.__struct_fields__:
+        assert journal.encode(getattr(again, name)) == journal.encode(getattr(left, name)), name
