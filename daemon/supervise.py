@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 OnEnd = Callable[[str, BaseException | None, bool], None]
 """Told of each end: whose, by what (None: it returned), and whether that was its last."""
@@ -44,10 +43,12 @@ class Supervisor:
             task.cancel()
             try:
                 async with asyncio.timeout(within_s):
-                    with suppress(asyncio.CancelledError):
-                        await asyncio.shield(task)
+                    await asyncio.shield(task)
             except TimeoutError:
                 late.append(name)
+            except asyncio.CancelledError:
+                if not task.cancelled():  # it is us who are to end
+                    raise
         return late
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]], restarts: int) -> None:

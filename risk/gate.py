@@ -299,8 +299,9 @@ class Gate:
         """Take a state by somebody's word. What was halted stays so, and nothing comes after stopping."""
         if self.state is TradingState.STOPPING or (self.state is TradingState.HALTED and state is not _STOPPING):
             return
+        halted = self.state is TradingState.HALTED  # then everything was asked back already
         self._change(state, rule, reason, self._checks(_NO_ORDER))
-        if state is _STOPPING or state is _SHADOW:
+        if (state is _STOPPING and not halted) or state is _SHADOW:
             self._pull(None, rule, reason)
 
     def pull(self, rule: str, reason: str) -> None:

@@ -144,6 +144,7 @@ class World:
         async def stop() -> None:
             await self.feed.over.wait()
             live.stop("the feed is over")
+            await asyncio.Event().wait()
 
         live.tasks.start("stopper", stop)
         try:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import traceback
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -81,10 +82,13 @@ def in_a_process(act: Callable[[], None]) -> int:
     child = os.fork()
     if child == 0:
         code = 1
+        signal.alarm(60)  # whatever hangs ends there, and fails the test
         try:
             money.install()
             act()
             code = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
