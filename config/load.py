@@ -42,6 +42,7 @@ def load(path: Path | None, overrides: Sequence[str], environ: Mapping[str, str]
     layers = [
         # The models a venue starts from, so that `venue.entry.low_ms = 20` says of which model.
         _Layer("the defaults", {"trading": {"venue": Venue().model_dump()}}),
+        *_named_strategy(environ),
         *([_file(path)] if path is not None else []),
         *_documented(environ),
         *_environment(environ),
@@ -112,6 +113,16 @@ def _environment(environ: Mapping[str, str]) -> list[_Layer]:
         case {"trading": {"cash": dict(cash)}}:
             values["trading"]["cash"] = {asset.upper(): amount for asset, amount in cash.items()}
     return [_Layer("environment", values)]
+
+
+def _named_strategy(environ: Mapping[str, str]) -> list[_Layer]:
+    """The strategy that older documents name in the environment: it runs where nobody names another."""
+    module = environ.get("ARGUS_STRATEGY_MODULE", "")
+    if not module:
+        return []
+    function = environ.get("ARGUS_STRATEGY_FUNC") or "generate_intent"
+    entry = {"use": f"{module}:{function}", "name": module.rpartition(".")[2]}
+    return [_Layer("environment, ARGUS_STRATEGY_MODULE", {"trading": {"strategies": [entry]}})]
 
 
 def _documented(environ: Mapping[str, str]) -> list[_Layer]:

@@ -36,7 +36,6 @@ from daemon.wiring import Core, build, load_all
 from feeds.port import VenueProtocol
 from portfolio import metrics
 from portfolio.equity import CannotValue
-from strategies.load import FUNCTION, environment_params
 
 END_OF_DATA = "end of data"
 
@@ -240,28 +239,15 @@ def _with_flags(trading: Trading, request: Request) -> Trading:
     elif request.params:
         raise Usage("--params goes with --strategy; parameters of configured strategies are set with --set")
     elif not trading.strategies:
-        changes["strategies"] = [_documented(request.environ)]
-    entries = changes.get("strategies") or [entry.model_dump() for entry in trading.strategies]
-    for entry in entries:
-        if named := environment_params(entry["use"], request.environ):
-            entry["params"] = {**named, **entry.get("params", {})}
-            changes["strategies"] = entries
+        changes["strategies"] = [{"use": "stub"}]
     try:
-        return Trading.model_validate({**trading.model_dump(), **changes})
+        named = Trading.model_validate({**trading.model_dump(), **changes})
+        return models.with_variables(named, request.environ)
     except ValidationError as error:
         faults = (
             f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}" for fault in error.errors()
         )
         raise Usage("; ".join(faults)) from None
-
-
-def _documented(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The strategy that older documents name in the environment, else the stub."""
-    module = environ.get("ARGUS_STRATEGY_MODULE", "")
-    function = environ.get("ARGUS_STRATEGY_FUNC", FUNCTION)
-    if not module:
-        return {"use": "stub"}
-    return {"use": f"{module}:{function}", "name": models.strategy_name(module.rpartition(".")[2])}
 
 
 def _entries(names: Sequence[str], params: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -61,6 +61,7 @@ OPTIONAL: Mapping[str, tuple[str, str]] = {
     "pandas": ("strategies in the functional style", "tables"),
     "pyarrow": ("Parquet files", "tables"),
     "plotly": ("report.html", "report"),
+    "TA-Lib": ("regimes over a DataFrame", "indicators"),
     "aiohttp": ("REST and WebSocket connections", "live"),
     "ccxt": ("exchanges without a native protocol", "live"),
     "websockets": ("WebSocket connections", "live"),

@@ -24,6 +24,7 @@ from risk.rules import Limits
 from sim import fees, latency, queue, slippage
 from sim.models import Models
 from strategies import council, feedback
+from strategies.load import environment_params
 
 _MS = 1_000_000
 
@@ -171,6 +172,15 @@ def stated_instrument(name: str) -> Instrument:
     fine, fee = Decimal("0.00000001"), Decimal("0.001")
     kind = Kind.SPOT if not settle else Kind.LINEAR if settle == quote else Kind.INVERSE
     return Instrument(name, symbol, base, quote, settle or quote, kind, fine, fine, maker_fee=fee, taker_fee=fee)
+
+
+def with_variables(trading: Trading, environ: Mapping[str, str]) -> Trading:
+    """What the environment says of the parameters of the configured strategies, where the config does not."""
+    entries = [
+        entry.model_copy(update={"params": {**environment_params(entry.use, environ), **entry.params}})
+        for entry in trading.strategies
+    ]
+    return trading if entries == trading.strategies else trading.model_copy(update={"strategies": entries})
 
 
 def strategy_name(use: str) -> str:

@@ -88,7 +88,8 @@ async def run(
     clock = clock or WallClock(loaded.test.rate, loaded.test.since_ns or None)
     held = StateDirectory.open(loaded.process.state_dir, request.mode)
     try:
-        live = Live(request, loaded.trading, loaded.process, held, feeds, clock, say)
+        trading = models.with_variables(loaded.trading, request.environ)
+        live = Live(request, trading, loaded.process, held, feeds, clock, say)
         return await live.run()
     finally:
         held.close()

@@ -89,7 +89,8 @@ def test_a_replay_with_an_event_style_strategy_loads_nothing_heavy(tmp_path):
     config = tmp_path / "quiet.toml"
     config.write_text("")
     words = ("replay", recording, "--strategy", "ema_cross", "--params", "fast=5,slow=20", "--interval", "1s")
-    rest = ("--config", config, "--out", tmp_path / "session", "--json")
+    more = ("--strategy", "regime_trend_v1", "--strategy", "rsi")
+    rest = (*more, "--config", config, "--out", tmp_path / "session", "--json")
 
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *map(str, words), *map(str, rest)],

@@ -394,3 +394,16 @@ def test_a_bad_one_is_named_as_it_was_written():
     assert said.startswith("environment, REGIME_EMA_FAST: trading.regime.ema_fast = 'fast': must be")
     assert "must be below ema_slow 10" in outcome([], {"REGIME_EMA_SLOW": "10"})
     assert "vol_lo 0.5 must be below vol_hi 0.025" in outcome(["regime.vol_lo=0.5"], {})
+
+
+def test_a_strategy_named_in_the_environment_runs_where_the_file_names_none(tmp_path):
+    environ = {"ARGUS_STRATEGY_MODULE": "research.strategies.sg_vol_probe_v1"}
+    file = tmp_path / "c.toml"
+    file.write_text('[[trading.strategies]]\nuse = "rsi"\n')
+
+    (alone,) = load(None, [], environ).trading.strategies
+    (beside,) = load(file, [], {**environ, "ARGUS_STRATEGY_FUNC": "other"}).trading.strategies
+
+    assert (alone.use, alone.name) == ("research.strategies.sg_vol_probe_v1:generate_intent", "sg_vol_probe_v1")
+    assert beside.use == "rsi"
+    assert load(None, [], {**environ, "ARGUS_STRATEGY_FUNC": "other"}).trading.strategies[0].use.endswith(":other")
