@@ -134,6 +134,8 @@ class Candles:
         self._minutes: dict[int, Candle] = {}
         self._seconds: dict[int, Candle] = {}
         self._recalled = 0  # days
+        self._day_until = -1
+        self._day = Candle(0, 0)
 
     def trade(self, ms: int, id: int, price: int, size: int, buys: bool) -> None:
         for kept, length, most in (
@@ -156,9 +158,16 @@ class Candles:
 
     def day(self, ms: int) -> Candle:
         """The last 1,440 minutes in one."""
-        first = floor(ms, MINUTE_MS) - 1_439 * MINUTE_MS
-        kept, _ = self._kept(MINUTE_MS, first)
-        return self._folded(first, DAY_MS, self._close_before(first, kept))
+        now = floor(ms, MINUTE_MS)
+        first = now - 1_439 * MINUTE_MS
+        if self._day_until != now:  # all but the last of them hardly change any more
+            kept, _ = self._kept(MINUTE_MS, first)
+            self._day_until, self._day = now, self._folded(first, now - first, self._close_before(first, kept))
+        day = Candle(first, self._day.close)
+        day.fold(self._day)
+        if (forming := self._minutes.get(now)) is not None:
+            day.fold(forming)
+        return day
 
     def rows(self, interval_ms: int, first_ms: int, last_ms: int, limit: int) -> list[list[Any]]:
         """REST rows of the candles that begin from ``first_ms`` to ``last_ms``, the first ``limit`` of them."""

@@ -27,7 +27,7 @@ from sandbox.wire import PING, PONG, Connection
 HOST = "127.0.0.1"  # and nothing else, whoever asks
 STEP_S = 0.001  # the shortest sleep of the pump
 IDLE_S = 0.05  # the longest
-SLICE_S = 0.25  # of the wall's time, the most that is told at once
+SLICE_S = 0.02  # of the wall's time, the most that is told at once
 MESSAGE_MAX = 1 << 20
 _USDM = ("public", "market", "private", "fut", "fapi", "fstream")
 _GONE_KEPT = 500
@@ -111,7 +111,8 @@ class Sandbox:
             self.failed.set_exception(error)
             return
         due = min(self.faults.due(), *(venue.due() for venue in self.venues.values()))
-        sleep_s = min(IDLE_S, max(STEP_S, self.clock.wait_s(due)))
+        behind = self._told_ns < self.clock.read() - SECOND * SLICE_S * self.clock.rate
+        sleep_s = 0.0 if behind else min(IDLE_S, max(STEP_S, self.clock.wait_s(due)))
         self._beat = asyncio.get_running_loop().call_later(sleep_s, self._pump)
 
     # --- the venues' port ---
@@ -159,7 +160,10 @@ class Sandbox:
             return _refused(refusal)
         # Read through the framework, written past it: frames are encoded once for all who hear them.
         socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=MESSAGE_MAX)
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionResetError:  # gone before it was here
+            return _refused(Refusal(0))
         self._numbers += 1
         connection = Connection(self._numbers, venue.name, now, transport)
         self.connections[connection.number] = connection
