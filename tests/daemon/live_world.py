@@ -73,6 +73,11 @@ class Market:
                 yield msgspec.structs.replace(item)
 
 
+def lines(minutes: float, seed: int = 3) -> list[Input]:
+    """What is heard in so long from the market's beginning on."""
+    return list(Market(round(minutes * 60), seed).lines())
+
+
 class FakeFeed:
     """Plays lines through the door, turning the clock to their own times: ``run`` with a loop, ``step`` without one."""
 
