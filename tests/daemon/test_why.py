@@ -18,7 +18,7 @@ from daemon.session import Session
 from daemon.verify import verify
 from tests.acceptance import tape
 from tests.acceptance.command import argus, journal, replay
-from tests.daemon.live_world import World, lines, records
+from tests.daemon.live_world import Market, World, records
 
 DRAWN = 200 if os.environ.get("ARGUS_CAMPAIGN") else 2
 CROSS = ("--strategy", "ema_cross", "--params", "fast=3,slow=8")
@@ -285,7 +285,7 @@ params = { fast = 3, slow = 6 }
 
 async def two_sessions(folder: Path) -> tuple[Path, Path]:
     """One, and the one that continues it; both verified."""
-    items = lines(1.0)
+    items = list(Market(60).lines())
     world = World(folder, iter(items[: len(items) // 3]), config_text=LIVE_COUNCIL)
     first = await world.run_through()
     opened = [item for item in items if item.kind == "connect"]
