@@ -115,6 +115,22 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     backfilled: bool = False
 
 
+class PastBar(msgspec.Struct, frozen=True, gc=False):
+    """A closed bar as the venue tells it when asked. It becomes a ``Bar`` where we have none for its time."""
+
+    instrument: str
+    interval_ns: int
+    start_ns: int
+    end_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+    local_ns: int
+
+
 class Kline(msgspec.Struct, frozen=True, gc=False):
     """A bar as the venue computes it; forming until ``closed``."""
 
@@ -157,7 +173,7 @@ class MarkPrice(msgspec.Struct, frozen=True, gc=False):
     local_ns: int
 
 
-MARKET_EVENTS: tuple[type, ...] = (Trade, Quote, BookSnapshot, BookUpdate, Bar, Kline, Ticker, MarkPrice)
+MARKET_EVENTS: tuple[type, ...] = (Trade, Quote, BookSnapshot, BookUpdate, Bar, PastBar, Kline, Ticker, MarkPrice)
 
 
 class RegimeState(msgspec.Struct, frozen=True, gc=False):

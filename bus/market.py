@@ -1,7 +1,7 @@
 """What is known of every market right now: the last trade, quote, bar and mark, the book, and when we last heard.
 
 First to hear every market event, so that whoever hears it next reads a state that includes it and nothing later.
-Everyone below reads it; nobody else writes it.
+Everyone below reads it; nobody else writes it, save for ``stale``, which is the word of ``feeds/freshness.py``.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Market:
         self.tickers: dict[str, Ticker] = {}
         self.klines: dict[str, Kline] = {}
         self.books: dict[str, Book] = {}
+        self.stale: dict[str, str] = {}  # why an instrument's data may not be traded on; live feeds only
 
     def attach(self, bus: Bus) -> None:
         bus.subscribe(InstrumentListed, self.on_listed)

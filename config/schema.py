@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -361,6 +362,43 @@ class Journal(Part):
     )
 
 
+class MaxAges(Part):
+    """By stream, how old what we have of it may be, in seconds; then its instrument is not tradeable."""
+
+    trade: Seconds = 60.0
+    quote: Seconds = 5.0
+    book: Seconds = 5.0
+    kline: Seconds = 10.0
+    ticker: Seconds = 10.0
+    mark: Seconds = 10.0
+
+
+class LiveFeed(Part):
+    """What to hear of one venue, live."""
+
+    venue: Annotated[str, Field(pattern=r"^[a-z0-9]{1,32}$")] = Field(
+        description="binance, binanceusdm, coinbase, or any other by its ccxt id"
+    )
+    instruments: list[InstrumentName] = Field(min_length=1)
+    streams: list[Literal["trade", "quote", "book", "kline", "ticker", "mark"]] = Field(
+        default=["trade", "quote", "book"], min_length=1
+    )
+    past_bars: Annotated[int, NUMBER, Field(ge=0, le=999)] = Field(
+        default=300,
+        description="closed bars of each of bars.intervals to ask the venue for, at the start and after gaps",
+    )
+    max_age_s: MaxAges = MaxAges()
+
+    @model_validator(mode="after")
+    def _of_one_venue(self) -> LiveFeed:
+        for name in self.instruments:
+            if name.partition(":")[0] != self.venue:
+                raise ValueError(f"{name} is not an instrument of {self.venue}")
+        if len(set(self.instruments)) < len(self.instruments) or len(set(self.streams)) < len(self.streams):
+            raise ValueError("must name each instrument and each stream once")
+        return self
+
+
 class Trading(Part):
     asset: Asset = Field(default="USDT", description="the account's currency")
     cash: dict[Asset, AmountOrZero] = Field(
@@ -375,6 +413,7 @@ class Trading(Part):
     bars: Bars = Bars()
     regime: Regime = Regime()
     strategies: list[StrategyEntry] = []
+    feeds: list[LiveFeed] = []
     council: Council = Council()
     journal: Journal = Journal()
     instruments: list[InstrumentTerms] = Field(
@@ -386,6 +425,7 @@ class Trading(Part):
         for what, names in (
             ("strategies", [entry.name for entry in self.strategies]),
             ("instruments", [entry.name for entry in self.instruments]),
+            ("feeds", [entry.venue for entry in self.feeds]),
         ):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"two {what} are named {twice[0]!r}; give each a name of its own")
@@ -431,6 +471,31 @@ class Recording(Part):
     spare_mb: Count = Field(default=256, description="with less free than this, in MiB, nothing more is recorded")
 
 
+def _address(*schemes: str) -> AfterValidator:
+    """An address of one of two schemes, secured, or not where it does not leave this machine."""
+    secure, plain = schemes
+
+    def check(address: str) -> str:
+        parts = urlsplit(address)
+        here = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        if not parts.hostname or not (parts.scheme == secure or (parts.scheme == plain and here)):
+            raise ValueError(f"must be {secure}://…, or {plain}:// to this machine, not {address!r}")
+        return address.rstrip("/")
+
+    return AfterValidator(check)
+
+
+class Endpoint(Part):
+    """Where a venue is found, in place of its own address."""
+
+    ws: list[Annotated[str, _address("wss", "ws")]] = Field(
+        default=[], description="addresses of its sockets, tried in this order; none means the venue's own"
+    )
+    rest: Annotated[str, _address("https", "http")] | None = Field(default=None, description="address of its REST side")
+    proxy: str = Field(default="", pattern=r"^(https?://\S+)?$", description="an HTTP proxy for both")
+    ca_file: str = Field(default="", description="certificates to trust besides the system's")
+
+
 class Process(Part):
     out_dir: Path = Field(default=Path("var/sessions"), description="folder that session directories are made in")
     state_dir: Path = Field(
@@ -443,6 +508,7 @@ class Process(Part):
     recording: Recording = Recording()
     logging: Logging = Logging()
     tables: list[TableFile] = []
+    endpoints: dict[str, Endpoint] = Field(default={}, description="other addresses of venues, by venue")
 
 
 class Rehearsal(Part):

@@ -40,21 +40,11 @@ from daemon.state import StateDirectory
 from daemon.supervise import Supervisor
 from daemon.wallclock import ClockWatch
 from daemon.wiring import build, load_all
-from feeds.port import VenueProtocol
+from feeds.port import LiveFeed, VenueProtocol
 
 CLOCK, KILL_FILE, HOUSEKEEPING = "clock", "kill_file", "housekeeping"
 _HOUSEKEEPING_S = 0.5
 _ASK_AGAIN_S = 1.0
-
-
-class Feed(Protocol):
-    """What brings a venue's market in. ``conn`` is what the names of its connections begin with."""
-
-    conn: str
-    venue: str
-    protocol: VenueProtocol
-
-    async def run(self) -> None: ...
 
 
 class Clock(Protocol):
@@ -64,7 +54,7 @@ class Clock(Protocol):
     def wait_s(self, ns: int) -> float: ...
 
 
-Feeds = Callable[[Trading, Process, Sequence[Instrument], Accept, Clock], Sequence[Feed]]
+Feeds = Callable[[Trading, Process, Sequence[Instrument], Accept, Clock], Sequence[LiveFeed]]
 """Makes the configured feeds; they are given the door."""
 
 
@@ -141,6 +131,8 @@ class Live:
         self.session = Session.create(directory, self._manifest(trading, started, parent))
         journal = Journal(self.session.journal)
         self.core = build(trading, here, venues, journal, self._on_error, strategies, SECOND, self.boot)
+        for feed in self.feeds:
+            feed.stale = self.core.freshness.stale.keys
         self.recorder = Recorder(directory, _keeping(process.recording))
         self.door = Door(self.core, journal, self.recorder, clock, self._wake_at)
         self.log = RunLog(directory, process.logging.level)

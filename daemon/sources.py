@@ -20,7 +20,7 @@ from feeds.binance.protocol import BinanceProtocol
 from feeds.coinbase.protocol import CoinbaseAdvancedProtocol, CoinbaseExchangeProtocol
 from feeds.columns import Content
 from feeds.frames import Recording
-from feeds.port import Counts, KnownInstruments, VenueProtocol
+from feeds.port import Counts, KnownInstruments, LiveProtocol, VenueProtocol
 from feeds.table import TableFeed, TableSpec
 
 RECORDING_SUFFIXES = (".jsonl", ".jsonl.zst", ".jsonl.gz")
@@ -174,7 +174,7 @@ def look_at(path: Path, given: str | None) -> tuple[str, str]:
     return venue, next((note for note in notes if note.startswith(SYNTHETIC)), "")
 
 
-def protocol_of(venue: str, known: KnownInstruments) -> VenueProtocol:
+def protocol_of(venue: str, known: KnownInstruments) -> LiveProtocol:
     if venue in BINANCE:
         return BinanceProtocol(venue, known)
     if venue == "coinbase":

@@ -32,6 +32,7 @@ from daemon.operator import Operator
 from daemon.passing import passing
 from daemon.sampler import Sampler
 from feeds.bars import BarBuilder, EmptyBars
+from feeds.freshness import Freshness, Watched
 from portfolio.equity import CannotValue, Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
@@ -77,6 +78,7 @@ class Core:
     instruments: Sequence[Instrument]
     council: Council | None
     regimes: RegimeEngine | None
+    freshness: Freshness
     intake: Intake = field(init=False)
     rejecting: Callable[[Input, str], None] = _ignore
 
@@ -91,6 +93,7 @@ class Core:
         self._root(now, dict(sorted(self.trading.cash.items())))
         self.gate.arm("paper", "a simulated venue needs no operator to arm it")
         self.sampler.start()
+        self.freshness.start(expecting=False)
         self.runner.start()
 
     def begin(self, now: int, restored: StateRestored | None) -> None:
@@ -101,6 +104,7 @@ class Core:
             memory.recall(self, restored)
         self.gate.enter(TradingState.DISCONNECTED, "start", "every start begins here")
         self.sampler.start()
+        self.freshness.start(expecting=True)
         if restored is not None:
             self.runner.restore(restored.seats)
         else:
@@ -245,9 +249,19 @@ def build(
         instruments,
         council,
         regimes,
+        Freshness(clock, bus, market, _watched(trading)),
     )
     core.intake.obeys = boot is not None
     return core
+
+
+def _watched(trading: Trading) -> list[Watched]:
+    return [
+        Watched(instrument, stream, round(getattr(feed.max_age_s, stream) * SECOND))
+        for feed in trading.feeds
+        for instrument in feed.instruments
+        for stream in feed.streams
+    ]
 
 
 def load_all(trading: Trading) -> list[tuple[str, Strategy, Sequence[str] | None]]:

@@ -15,7 +15,7 @@ from statistics import median_low
 
 from bus.bus import Bus
 from bus.clock import NEVER, SECOND, Clock, Timer
-from bus.events import Bar, DataGap, FeedLost, Trade
+from bus.events import Bar, DataGap, FeedLost, PastBar, Trade
 from bus.state import FormingState
 
 GRACE_NS = 2 * SECOND
@@ -51,6 +51,7 @@ class BarBuilder:
         bus.subscribe(Trade, self.on_trade)
         bus.subscribe(DataGap, self.on_gap)
         bus.subscribe(FeedLost, self.on_lost)
+        bus.subscribe(PastBar, self.on_past)
 
     def on_trade(self, trade: Trade) -> None:
         venue_ns = trade.venue_ns
@@ -82,6 +83,38 @@ class BarBuilder:
             for bar in forming:
                 bar.gap_after = bar.trades
 
+    def on_past(self, past: PastBar) -> None:
+        """A bar we did not hear ourselves: one of ours if it lies after the last that closed and before the one that
+        forms. What closed with a gap in it stays as it was: a closed bar is final.
+        """
+        for bar in self._forming.get(past.instrument) or self._listen(past.instrument):
+            if bar.interval_ns != past.interval_ns or past.start_ns < bar.closed_ns:
+                continue
+            if bar.is_open and past.end_ns > bar.start_ns:
+                continue
+            bar.closed_ns = past.end_ns
+            if not bar.is_open:
+                bar.start_ns = bar.end_ns = past.end_ns
+                bar.close = past.close
+            self._bus.publish(
+                Bar(
+                    past.instrument,
+                    past.interval_ns,
+                    past.start_ns,
+                    past.end_ns,
+                    past.open,
+                    past.high,
+                    past.low,
+                    past.close,
+                    past.volume,
+                    past.trades,
+                    closed=True,
+                    gap=False,
+                    local_ns=past.local_ns,
+                    backfilled=True,
+                )
+            )
+
     def state(self) -> list[FormingState]:
         return [
             FormingState(
@@ -108,6 +141,7 @@ class BarBuilder:
             for bar in forming:
                 if bar.interval_ns == state.interval_ns:
                     bar.start_ns, bar.end_ns = state.start_ns, state.end_ns
+                    bar.closed_ns = state.start_ns
                     bar.open, bar.high, bar.low, bar.close = state.open, state.high, state.low, state.close
                     bar.volume, bar.trades, bar.gap_after = state.volume, state.trades, state.trades
             self._arm(state.instrument, self._pace[state.instrument])
@@ -180,6 +214,7 @@ class _Forming:
 
     __slots__ = (
         "close",
+        "closed_ns",
         "end_ns",
         "gap_after",
         "high",
@@ -196,6 +231,7 @@ class _Forming:
         self.instrument = instrument
         self.interval_ns = interval_ns
         self.start_ns = self.end_ns = 0
+        self.closed_ns = 0  # the end of the last bar published
         self.open = self.high = self.low = self.close = self.volume = 0.0
         self.trades = 0
         self.gap_after: int | None = None
@@ -241,7 +277,7 @@ class _Forming:
             self.gap_after is not None,
             local_ns,
         )
-        self.start_ns = self.end_ns
+        self.start_ns = self.closed_ns = self.end_ns
         self.gap_after = 0 if self.gap_after == self.trades else None
         self.trades = 0
         return bar

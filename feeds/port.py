@@ -98,8 +98,6 @@ returns, everything that follows from them has happened; nothing waits in betwee
 class Time(Protocol):
     """The rim's time, in ns UTC. It may run faster than the wall where a sandbox's does."""
 
-    rate: float
-
     def read(self) -> int: ...
 
     def wait_s(self, ns: int) -> float:
@@ -114,7 +112,11 @@ class LiveFeed(Protocol):
 
     conn: str
     venue: str
-    protocol: VenueProtocol
+    stale: Callable[[], Collection[tuple[str, str]]]
+    """Which (instrument, stream) the core holds to be too old; the daemon plugs it in."""
+
+    @property
+    def protocol(self) -> VenueProtocol: ...
 
     async def run(self) -> None:
         """Bring the market in, through every loss and refusal, until cancelled; closes its sockets on the way out."""

@@ -28,6 +28,7 @@ from bus.events import (
     PartFailed,
     ReplaceApproved,
     ReplaceRequested,
+    StreamStale,
     TradingStateChanged,
 )
 from bus.market import Market
@@ -89,6 +90,7 @@ class Gate:
         self._acceptances = bus.subscribe(OrderAccepted, self.on_accepted, active=False)
         bus.subscribe(OrderRejected, self.on_rejected)
         bus.subscribe(PartFailed, self.on_part_failed)
+        bus.subscribe(StreamStale, self.on_stale)
         self._equity.arm(self._limits.max_drawdown_bps / 10_000, self._on_drawdown)
 
     # --- orders -------------------------------------------------------------------------------------------------
@@ -170,6 +172,8 @@ class Gate:
             return "instrument", f"nothing is known of {name}: no tick, no lot, no fees; list it in the config"
         if not instrument.trading:
             return "instrument", f"{name} is not trading at its venue"
+        if name in self._market.stale:
+            return "stale_data", self._market.stale[name]
         if self._equity.start is None:
             return "no_value", "something the account holds has no price yet, so its losses cannot be watched"
         if not mid > 0.0:
@@ -360,6 +364,9 @@ class Gate:
             self.halt(
                 "consecutive_rejects", f"{self._standing.rejects} in a row, the last: {event.code} {event.reason}"
             )
+
+    def on_stale(self, event: StreamStale) -> None:
+        self._pull(event.instrument, "stale_data", f"{event.stream}: {event.reason}")
 
     def on_part_failed(self, event: PartFailed) -> None:
         self.halt("part_failed", f"{event.part}: {event.error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ class FakeFeed:
     """Plays lines through the door, turning the clock to their own times: ``run`` with a loop, ``step`` without one."""
 
     conn = venue = "binance"
+    stale: Callable[[], Collection[tuple[str, str]]] = tuple
 
     def __init__(self, items: Sequence[Input], accept: Accept, clock: TurnedClock, protocol: VenueProtocol) -> None:
         self._items = iter(items)

@@ -1,0 +1,378 @@
+"""The one reader of market sockets. It knows no venue and no trading: connect, say hello, read, ping, back off.
+
+A connection outlives its sockets. Each frame goes to ``accept`` the moment it was read; nothing waits in between and
+nothing is dropped: where the core is slower than the venue, TCP makes the venue wait. Two things it remembers: the
+wait after a failure is reset by a good message, not by a connect; and a socket from which nothing comes, not even the
+answer to a ping, is a dead one.
+
+**Rolling over.** A venue ends every socket after a day. Before it does, a second one is opened, and what it brings is
+held back while the first goes on. When both have said the same for a while, what was held is passed on (the protocol
+knows it all already, by its ids), then what comes live, and the first is retired. Nothing is lost, because the second
+has heard everything since before the first was let go; nothing is said twice, because the protocol does not listen
+twice. Should the first be lost meanwhile, the second takes over at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from random import Random
+from time import monotonic_ns
+from typing import Any, NamedTuple
+
+from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType
+
+from bus.clock import SECOND
+from bus.inputs import CONNECT, DISCONNECT, RETIRE, SENT, SWITCH, Input
+from feeds.crew import Crew, end
+from feeds.network import Network, Refused
+from feeds.pace import Backoff, Budget, RimClock
+
+FRAMES_AT_ONCE = 64
+AT_ONCE_NS = 2_000_000
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
+FAILURES_TO_SWITCH = 3
+HELD_MAX = 200_000
+"""Frames; a second socket that brings more before it may take over is given up, and another one tried."""
+
+_TEXT, _BINARY, _PING, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
+
+Hear = Callable[[Sequence[Input]], None]
+
+
+class Terms(NamedTuple):
+    """What a venue allows, and what we make of it. ``messages`` is what we send in ``messages_s`` at most, answers to
+    pings among them; ``life_s`` is after how long we let a socket go (0: never), ``overlap_s`` how long its successor
+    listens along.
+    """
+
+    messages: int
+    messages_s: float
+    streams: int
+    connects: int
+    connects_s: float
+    life_s: float
+    overlap_s: float = 3.0
+    quiet_s: float = 10.0
+    frame_max: int = 1 << 22
+
+
+class Connection:
+    """A line to a venue that endures. ``sources`` are the addresses to listen at, the preferred one first; ``hello``
+    says what to send on a fresh socket; ``is_data`` tells data from acknowledgements and heartbeats.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sources: Sequence[str],
+        network: Network,
+        clock: RimClock,
+        terms: Terms,
+        connects: Budget,
+        chance: Random,
+        hear: Hear,
+        hello: Callable[[], Sequence[str]],
+        is_data: Callable[[str], bool],
+    ) -> None:
+        self.name = name
+        self.reconnects = 0
+        self._sources = list(sources)
+        self._source = 0
+        self._network = network
+        self._clock = clock
+        self._terms = terms
+        self._connects = connects
+        self._chance = chance
+        self._hear = hear
+        self._hello = hello
+        self._is_data = is_data
+        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, chance)
+        self._dials = 0
+        self._link: _Link | None = None
+        self._standby: _Link | None = None
+        self._crew: Crew | None = None
+
+    @property
+    def open_s(self) -> float:
+        """How long the socket at hand has been open; 0 while there is none."""
+        link = self._link
+        return (self._clock.now() - link.opened_ns) / SECOND if link is not None and not link.gone else 0.0
+
+    async def run(self) -> None:
+        """Hold the line until cancelled; its sockets are closed on the way out."""
+        try:
+            async with Crew() as crew:
+                self._crew = crew
+                crew.start(self._hold())
+                await crew.over()
+        finally:
+            links = [link for link in (self._link, self._standby) if link is not None]
+            self._link = self._standby = self._crew = None
+            for link in links:
+                if link.begun and not link.gone:
+                    self._hear((Input("", conn=link.conn, kind=DISCONNECT, note="closed by us"),))
+                link.gone = True
+                await link.socket.close()
+
+    def send(self, messages: Sequence[str]) -> None:
+        """Say something on whatever sockets there are, as fast as the venue likes to be spoken to."""
+        for link in (self._link, self._standby):
+            if link is not None:
+                link.say(messages)
+
+    def renew(self, reason: str) -> None:
+        """Give up the socket and begin anew."""
+        if self._link is not None:
+            self._lose(self._link, reason)
+
+    def roll_over(self) -> None:
+        """Begin now what would come with age: the venue said that it will close."""
+        if self._link is not None:
+            self._link.due.set()
+
+    # --- a line's life ------------------------------------------------------------------------------------------
+
+    async def _hold(self) -> None:
+        while True:
+            link: _Link | None = await self._open(held=False)
+            while link is not None:
+                self._link = link
+                link = await self._follow(link)
+            self._link = None
+            self.reconnects += 1
+            await self._clock.sleep(self._backoff.next_s())
+
+    async def _follow(self, link: _Link) -> _Link | None:
+        """Until this socket is over: the one that has taken over from it, or None where it was lost."""
+        roller = self._start(self._roll(link))
+        await link.over.wait()
+        await end(roller)
+        if link.successor is None and self._standby is not None and self._standby.is_usable:
+            await self._hand_over(link, self._standby)
+        link.stop()
+        if link.successor is not None:
+            return link.successor
+        self._hear((Input("", conn=link.conn, kind=DISCONNECT, note=link.reason),))
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            self._lose(standby, "no longer needed")
+            standby.stop()
+        if not link.is_good:
+            self._refused(link.reason)
+        return None
+
+    async def _roll(self, link: _Link) -> None:
+        await link.due.wait()
+        while True:
+            standby = self._standby = await self._open(held=True)
+            await standby.stirred.wait()
+            await self._clock.sleep(self._terms.overlap_s if standby.is_usable else self._backoff.next_s())
+            if standby.is_usable:
+                await self._hand_over(link, standby)
+                return
+            self._standby = None
+            self._lose(standby, "it had nothing to say")
+            standby.stop()
+
+    async def _hand_over(self, link: _Link, standby: _Link) -> None:
+        """Pass on what was held, the old socket still heard, until the new one is live; then let the old one go."""
+        if not standby.begun:
+            standby.begun = True
+            self._hear((Input("", conn=standby.conn, kind=CONNECT, url=standby.url),))
+        held = standby.held
+        while held:
+            self._hear([held.popleft() for _ in range(min(len(held), FRAMES_AT_ONCE))])
+            await asyncio.sleep(0)
+        standby.held = None
+        self._standby = None
+        link.successor = standby
+        self._hear((Input("", conn=link.conn, kind=RETIRE, note=link.reason or f"{standby.conn} has taken over"),))
+        self._lose(link, "rolled over")
+
+    # --- one socket ---------------------------------------------------------------------------------------------
+
+    async def _open(self, *, held: bool) -> _Link:
+        """A socket, however long it takes, with its hello on the way."""
+        while True:
+            await self._connects.take()
+            url = self._sources[self._source]
+            try:
+                socket = await self._network.dial(url, self._terms.frame_max)
+            except Refused as refused:
+                self._refused(str(refused))
+                await self._clock.sleep(self._backoff.next_s(refused.retry_after_s))
+                continue
+            self._dials += 1
+            budget = Budget(self._clock, self._terms.messages, self._terms.messages_s)
+            link = _Link(f"{self.name}{'ab'[self._dials % 2]}", url, socket, self._clock.now(), budget)
+            if held:
+                link.held = deque()
+            else:
+                link.begun = True
+                self._hear((Input("", conn=link.conn, kind=CONNECT, url=url),))
+            link.say(self._hello())
+            link.tasks = [self._start(work(link)) for work in (self._read, self._speak, self._watch)]
+            return link
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        assert self._crew is not None, "a line that runs"
+        return self._crew.start(work)
+
+    async def _read(self, link: _Link) -> None:
+        receive, conn, hear = link.socket.receive, link.conn, self._hear
+        frames, since = 0, monotonic_ns()
+        while True:
+            message = await receive()
+            if link.gone:
+                return
+            link.messages += 1
+            kind = message.type
+            if kind is _TEXT:
+                raw = message.data
+                if not link.is_good and self._is_data(raw):
+                    link.is_good = True
+                    link.stirred.set()
+                    self._backoff.reset()
+                if link.held is None:
+                    hear((Input(raw, conn=conn),))
+                else:
+                    self._pass(link, Input(raw, conn=conn))
+            elif kind is _BINARY:
+                self._pass(link, Input(base64.b64encode(message.data).decode(), conn=conn, enc="b64"))
+            elif kind is _PING:
+                link.answer(message.data)
+            elif kind is not _PONG:
+                self._lose(link, _farewell(link.socket, message))
+                return
+            # Who waits behind a flood gets its turn: after so many frames, or after so long.
+            frames += 1
+            if frames == FRAMES_AT_ONCE or monotonic_ns() - since > AT_ONCE_NS:
+                await asyncio.sleep(0)
+                frames, since = 0, monotonic_ns()
+
+    async def _speak(self, link: _Link) -> None:
+        """Send what there is to say, answers to pings first."""
+        while True:
+            await link.speaking.wait()
+            link.speaking.clear()
+            while link.pongs or link.unsaid:
+                await link.budget.take()
+                try:
+                    if link.pongs:
+                        await link.socket.pong(link.pongs.popleft())
+                    elif link.unsaid:
+                        text = link.unsaid.popleft()
+                        await link.socket.send_str(text) if text else await link.socket.ping()
+                        if text:
+                            self._pass(link, Input(text, conn=link.conn, kind=SENT))
+                except (ConnectionError, RuntimeError) as error:  # it is closing: the reader will say why
+                    if not link.gone:
+                        self._lose(link, f"cannot send: {error}")
+                    return
+
+    async def _watch(self, link: _Link) -> None:
+        """Is anybody there? And is it old?"""
+        heard, asked = 0, False
+        while True:
+            await self._clock.sleep(self._terms.quiet_s)
+            if self._terms.life_s and self._clock.now() - link.opened_ns >= self._terms.life_s * SECOND:
+                link.due.set()
+            if link.messages > heard:
+                heard, asked = link.messages, False
+            elif not asked:
+                asked = True
+                link.say([_ASK])
+            else:
+                self._lose(link, f"silent, and no answer to a ping for {self._terms.quiet_s:g} s")
+                return
+
+    def _pass(self, link: _Link, item: Input) -> None:
+        if link.held is None:
+            self._hear((item,))
+        elif len(link.held) < HELD_MAX:
+            link.held.append(item)
+        else:
+            self._lose(link, f"more than {HELD_MAX} frames came before it could take over")
+
+    def _lose(self, link: _Link, reason: str) -> None:
+        """This socket is over. Closing it may take the other side its time; nobody waits."""
+        if link.gone:
+            return
+        link.gone = True
+        link.reason = reason
+        link.over.set()
+        link.stirred.set()
+        if self._crew is not None:
+            self._crew.start(_close(link.socket))
+
+    # --- sources ------------------------------------------------------------------------------------------------
+
+    def _refused(self, why: str) -> None:
+        """A source that fails again and again is left for the next one, in a ring."""
+        if len(self._sources) > 1 and self._backoff.failures + 1 >= FAILURES_TO_SWITCH:
+            self._source = (self._source + 1) % len(self._sources)
+            self._backoff.reset()
+            self._hear((Input("", conn=self.name, kind=SWITCH, url=self._sources[self._source], note=why),))
+
+
+_ASK = ""
+"""What is said to ask whether anybody is there: a ping, among the messages."""
+
+
+class _Link:
+    """One socket of a line. ``held`` is what it brought while another one is heard, None once it is heard itself;
+    ``begun`` says that the core was told of it, ``is_good`` that it brought data, ``gone`` that it is over.
+    """
+
+    def __init__(self, conn: str, url: str, socket: ClientWebSocketResponse, opened_ns: int, budget: Budget) -> None:
+        self.conn = conn
+        self.url = url
+        self.socket = socket
+        self.opened_ns = opened_ns
+        self.budget = budget
+        self.held: deque[Input] | None = None
+        self.begun = self.is_good = self.gone = False
+        self.messages = 0
+        self.reason = ""
+        self.successor: _Link | None = None
+        self.pongs: deque[bytes] = deque()
+        self.unsaid: deque[str] = deque()
+        self.speaking = asyncio.Event()
+        self.stirred = asyncio.Event()  # it brought data, or is gone
+        self.due = asyncio.Event()  # it should be rolled over
+        self.over = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def is_usable(self) -> bool:
+        return self.is_good and not self.gone
+
+    def say(self, messages: Sequence[str]) -> None:
+        self.unsaid.extend(messages)
+        self.speaking.set()
+
+    def answer(self, ping: bytes) -> None:
+        self.pongs.append(ping)
+        self.speaking.set()
+
+    def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+
+async def _close(socket: ClientWebSocketResponse) -> None:
+    with suppress(ConnectionError, RuntimeError):
+        await socket.close()
+
+
+def _farewell(socket: ClientWebSocketResponse, message: WSMessage) -> str:
+    """Why a socket ended, as far as anybody said."""
+    if message.type is WSMsgType.ERROR:
+        return f"broken: {message.data}"
+    code = socket.close_code
+    said = f" {message.extra}" if message.type is WSMsgType.CLOSE and message.extra else ""
+    return f"closed by the venue ({code}{said})" if code and code != 1006 else "cut off"

@@ -1,0 +1,141 @@
+"""Is what we have young enough to trade on? Asked of every stream an instrument needs, not of any socket.
+
+A stream is as old as the oldest of three ages says: since we last heard something new on it; since the venue said it
+happened, by the venue's clock brought to ours; and, while nothing was heard at all, since we began to listen. What
+merely repeats what it said before is not new. While one stream is too old, its instrument is untradeable
+(``Market.stale``); both moments are events.
+
+Nothing is done per event: a timer looks at what the market keeps anyway, often enough to say so within a quarter of a
+second of the age. It runs by the core's clock, so a replay finds the same streams stale at the same times.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bus.bus import Bus
+from bus.clock import SECOND, Clock
+from bus.events import StreamFresh, StreamStale
+from bus.market import Market
+
+LOOK_NS = SECOND // 4
+OFFSETS_KEPT = 600  # looks: two and a half minutes
+_TOLERANCE_NS = SECOND // 2  # of the venue's clock against ours
+
+
+class Watched(NamedTuple):
+    instrument: str
+    stream: str
+    max_age_ns: int
+
+
+class Freshness:
+    """Watches ``streams`` from ``start`` on. ``stale`` are those too old right now."""
+
+    def __init__(self, clock: Clock, bus: Bus, market: Market, streams: Sequence[Watched]) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._market = market
+        kept: Mapping[str, Mapping[str, Any]] = {
+            "trade": market.trades,
+            "quote": market.quotes,
+            "book": market.books,
+            "kline": market.klines,
+            "ticker": market.tickers,
+            "mark": market.marks,
+        }
+        self._streams = [_Stream(watched, kept[watched.stream]) for watched in streams]
+        self.stale: dict[tuple[str, str], str] = {}
+
+    def start(self, *, expecting: bool) -> None:
+        """``expecting`` all streams: until each was heard its instrument is not tradeable, which goes without saying.
+        A recording may lack some; there a stream is watched from the first time it is heard.
+        """
+        now = self._clock.now
+        for stream in self._streams:
+            stream.begin(now, expecting=expecting)
+        if self._streams:
+            self._mark()
+            self._clock.at(now + LOOK_NS, self._look)
+
+    def _look(self) -> None:
+        now = self._clock.now
+        for stream in self._streams:
+            why = stream.too_old(now)
+            known = (stream.instrument, stream.name) in self.stale
+            if why and not known:
+                self.stale[stream.instrument, stream.name] = why
+                self._bus.publish(StreamStale(now, stream.instrument, stream.name, why))
+            elif not why and known:
+                del self.stale[stream.instrument, stream.name]
+                self._bus.publish(StreamFresh(now, stream.instrument, stream.name))
+        self._mark()
+        self._clock.at(now + LOOK_NS, self._look)
+
+    def _mark(self) -> None:
+        marked = self._market.stale
+        waiting = {stream.instrument: stream.name for stream in self._streams if stream.is_awaited}
+        bad = {instrument: f"{stream}: {why}" for (instrument, stream), why in self.stale.items()}
+        for stream in self._streams:
+            name = stream.instrument
+            if name in bad:
+                marked[name] = bad[name]
+            elif name in waiting:
+                marked[name] = f"nothing heard of its {waiting[name]} yet"
+            else:
+                marked.pop(name, None)
+
+
+class _Stream:
+    """What was last new on one stream, and by how much the venue's clock seems to differ from ours.
+
+    The offset is the smallest seen lately between a time of the venue's and when we heard of it: what came quickest
+    tells most about the clocks and least about the way. It is not learnt from while the stream is stale.
+    """
+
+    def __init__(self, watched: Watched, kept: Mapping[str, Any]) -> None:
+        self.instrument, self.name, self._max_age_ns = watched
+        self.heard = self._expected = False
+        self._kept = kept
+        self._said: Any = None
+        self._new_ns = 0
+        self._offsets: deque[int] = deque(maxlen=OFFSETS_KEPT)
+
+    def begin(self, now: int, *, expecting: bool) -> None:
+        self._new_ns, self._expected = now, expecting
+
+    @property
+    def is_awaited(self) -> bool:
+        return self._expected and not self.heard
+
+    def too_old(self, now: int) -> str:
+        latest = self._kept.get(self.instrument)
+        if latest is not None and latest.local_ns:  # a book that never became whole is no news
+            said = _CONTENT[self.name](latest)
+            if said != self._said:
+                self._said, self._new_ns, self.heard = said, latest.local_ns, True
+        if not self.heard and not self._expected:
+            return ""
+        age = now - self._new_ns
+        if age > self._max_age_ns:
+            return f"nothing new for {age / SECOND:.1f} s" if self.heard else f"nothing came in {age / SECOND:.1f} s"
+        if latest is None or not latest.venue_ns:
+            return ""
+        behind = now - latest.venue_ns - min(self._offsets, default=latest.local_ns - latest.venue_ns)
+        if behind > self._max_age_ns + _TOLERANCE_NS:
+            return f"what comes is {behind / SECOND:.1f} s old"
+        self._offsets.append(latest.local_ns - latest.venue_ns)
+        return ""
+
+
+_CONTENT: Mapping[str, Callable[[Any], object]] = {
+    "trade": lambda trade: (trade.id, trade.venue_ns),
+    "quote": lambda quote: (quote.id, quote.venue_ns, quote.bid, quote.bid_size, quote.ask, quote.ask_size),
+    "book": lambda book: (book.id, book.venue_ns),
+    "kline": lambda kline: (kline.venue_ns, kline.start_ns, kline.closed),
+    "ticker": lambda ticker: (ticker.venue_ns, ticker.last, ticker.volume),
+    "mark": lambda mark: (mark.venue_ns, mark.mark),
+}
+"""What says that something is new, by stream."""
