@@ -20,6 +20,7 @@ from rich.console import Console
 
 from bus import money
 from daemon.commands import running
+from daemon.commands.check_strategy import check_strategy
 from daemon.commands.council import council
 from daemon.commands.sandbox import sandbox
 from daemon.commands.why import why
@@ -273,6 +274,7 @@ app.command()(council)
 app.command()(running.run)
 app.command()(running.record)
 app.command()(why)
+app.command()(check_strategy)
 
 
 def parse_params(text: str) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""``argus check-strategy``: the words of the command; the work is in ``daemon/check_strategy.py``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+
+if TYPE_CHECKING:
+    from daemon.check_strategy import Verdict
+
+
+def check_strategy(
+    strategy: Annotated[str, typer.Argument(metavar="STRATEGY", help="ema_cross, module:Name or file.py[:Name].")],
+    data: Annotated[
+        list[Path], typer.Option(help="A table of bars, trades or quotes; may be repeated.", metavar="FILE")
+    ],
+    params: Annotated[str, typer.Option(help="k=v,k=v or a JSON object.")] = "",
+    cuts: Annotated[int, typer.Option(min=1, max=1_000, help="At how many moments the future is changed.")] = 50,
+    bars: Annotated[int, typer.Option(min=20, help="How many rows of the data are used.")] = 1_000,
+    interval: Annotated[list[str] | None, typer.Option(help="Length of bars, as 1m, 1h; may be repeated.")] = None,
+    instrument: Annotated[str | None, typer.Option(help="What a table is of, as binance:BTC/USDT.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with the session's settings.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")] = False,
+) -> None:
+    """Try to fool a strategy with the future, and watch what it does besides answering; exit 1 if anything moved."""
+    from rich.console import Console
+
+    from daemon import check_strategy as checker
+    from daemon.app import Request
+    from daemon.cli import parse_params, progress
+    from daemon.errors import ERROR
+
+    request = Request(
+        data,
+        [strategy],
+        [parse_params(params)] if params else (),
+        interval or (),
+        config,
+        set_ or (),
+        instrument=instrument,
+        environ=os.environ,
+    )
+    with progress("attacking") as watch:
+        verdict = checker.check(request, cuts=cuts, bars=bars, watch=watch)
+    out = Console(soft_wrap=True, highlight=False)
+    for line in lines(verdict):
+        out.print(line, markup=False)
+    if json:
+        sys.stdout.write(orjson.dumps(checker.document(verdict)).decode() + "\n")
+    if not verdict.clean:
+        raise typer.Exit(ERROR)
+
+
+def lines(verdict: Verdict) -> list[str]:
+    from daemon import check_strategy as checker
+
+    said = [f"{verdict.strategy}: {verdict.rows} rows, {verdict.cuts} cuts, {verdict.answers} answers"]
+    for name, words in checker.CHECKS.items():
+        found = [finding for finding in verdict.findings if finding.check == name]
+        said += [f"FAIL {words}: row {f.row}, {f.time}: {f.what}" for f in found] or [f"ok   {words}"]
+    if not verdict.orders:
+        said.append("note it wanted nothing on this data, so this says little: give it data it acts on")
+    return said

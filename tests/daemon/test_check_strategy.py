@@ -1,0 +1,159 @@
+"""``argus check-strategy``: honest strategies are clean; each planted cheat is caught, and the bar is named."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from daemon.app import Request
+from daemon.check_strategy import CUTS, Verdict, check
+from daemon.cli import app, guarded
+from strategies.load import BUILT_IN
+
+T0, HOUR, BARS = 1_704_067_200, 3_600, 240
+CHEATS = "tests.daemon.cheats:"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten days of invented hours that trend, chop and fall by turns, as a table."""
+    return table(tmp_path_factory.mktemp("data") / "hours.csv", 11)
+
+
+def table(path: Path, seed: int) -> Path:
+    draw, price, lines = random.Random(seed), 100.0, ["ts,open,high,low,close,volume"]
+    for n in range(BARS):
+        drift, wild = [(0.004, 0.006), (0.0, 0.004), (-0.005, 0.03), (0.0, 0.001)][n // 60 % 4]
+        before, price = price, price * (1 + draw.gauss(drift, wild))
+        high, low = max(before, price) * 1.003, min(before, price) * 0.997
+        lines.append(f"{T0 + n * HOUR},{before},{high},{low},{price},{draw.uniform(1, 9)}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def checked(
+    use: str, data: Path, *, cuts: int = CUTS, elsewhere: bool = False, params: dict[str, str] | None = None
+) -> Verdict:
+    request = Request([data], [use], [params or {}], instrument="binance:BTC/USDT")
+    return check(request, cuts=cuts, bars=BARS, elsewhere=elsewhere)
+
+
+def found(verdict: Verdict) -> set[str]:
+    return {finding.check for finding in verdict.findings}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_strategy_of_ours_is_clean_at_fifty_cuts(name, data):
+    verdict = checked(name, data)
+
+    assert (verdict.cuts, verdict.findings) == (50, [])
+
+
+def test_a_pair_is_clean_over_two_tables(data):
+    """Each table is read as its instrument's, and a cut falls between the bars of both."""
+    other = table(data.with_name("other.csv"), 12)
+    tables = [
+        f'{{match = "{file.name}", instrument = "binance:{base}/USDT", content = "bars"}}'
+        for file, base in ((data, "BTC"), (other, "ETH"))
+    ]
+    request = Request(
+        [data, other], ["pairs_trading"], [{"window": 10}], overrides=[f"process.tables=[{', '.join(tables)}]"]
+    )
+
+    verdict = check(request, cuts=10, bars=BARS, elsewhere=False)
+
+    assert (verdict.findings, verdict.rows) == ([], BARS)
+    assert verdict.orders > 0
+
+
+def test_an_honest_function_is_clean_and_did_something(data):
+    verdict = checked(CHEATS + "honest", data)
+
+    assert verdict.findings == []
+    assert verdict.orders == BARS
+
+
+@pytest.mark.parametrize(
+    ("cheat", "checks"),
+    [
+        ("uses_the_forming_bar", {"scramble", "scale", "forming"}),
+        ("centred_window", {"scramble", "scale", "forming"}),
+        ("full_sample", {"scramble", "scale", "forming"}),
+    ],
+)
+def test_a_function_that_sees_the_forming_bar_is_caught_and_the_bar_is_named(cheat, checks, data):
+    verdict = checked(CHEATS + cheat, data, cuts=12)
+
+    assert checks <= found(verdict)
+    for finding in verdict.findings:
+        assert finding.row is not None
+        assert finding.time.startswith("20"), finding
+        assert 0 <= finding.row < BARS
+        assert "became" in finding.what
+
+
+@pytest.mark.parametrize("cheat", ["ReadsTheNextBar", "ReadsACentredWindow", "ReadsTheWholeMean"])
+def test_a_class_that_reads_the_data_itself_is_given_the_altered_data_and_caught(cheat, data):
+    verdict = checked(CHEATS + cheat, data, cuts=6, params={"data": str(data)})
+
+    assert {"truncate", "scramble", "scale"} & found(verdict)
+    assert all(finding.row is not None and "became" in finding.what for finding in verdict.findings)
+
+
+@pytest.mark.parametrize(
+    ("cheat", "words"),
+    [
+        ("ReadsTheClock", "the wall clock: datetime.datetime.now at cheats.py:"),
+        ("Times", "the wall clock: time.perf_counter at cheats.py:"),
+        ("Draws", "unseeded randomness: random"),
+        ("DrawsWithNumpy", "unseeded randomness: os.urandom at cheats.py:"),
+        ("Writes", "a file write: open('/nowhere/at/x') at cheats.py:"),
+        ("Connects", "the network: socket.getaddrinfo at cheats.py:"),
+    ],
+)
+def test_what_a_callback_does_besides_answering_is_named_with_its_line_and_its_bar(cheat, words, data):
+    verdict = checked(CHEATS + cheat, data, cuts=1)
+
+    effects = [finding for finding in verdict.findings if finding.check == "effects"]
+    assert [finding.row for finding in effects] == [29] * len(effects)
+    assert any(finding.what.startswith(words) for finding in effects), effects
+
+
+def test_a_seeded_generator_of_its_own_is_no_effect(data):
+    assert checked(CHEATS + "DrawsOfItsOwn", data, cuts=1).clean
+
+
+@pytest.mark.parametrize(
+    ("cheat", "check", "row"),
+    [("Fails", "runs", 29), ("KnowsTheDate", "later", 0), ("Remembers", "again", 50)],
+)
+def test_what_raises_reads_the_calendar_or_remembers_too_much_is_caught(cheat, check, row, data):
+    verdict = checked(CHEATS + cheat, data, cuts=1)
+
+    assert check in found(verdict)
+    if cheat == "Fails":
+        assert next(f.row for f in verdict.findings if f.check == "runs") == row
+
+
+def test_what_another_process_would_answer_otherwise_is_caught(data):
+    assert found(checked(CHEATS + "AsksAHash", data, cuts=1, elsewhere=True)) == {"again"}
+
+
+def test_a_function_that_changes_its_frame_is_caught(data):
+    verdict = checked(CHEATS + "alters_its_frame", data, cuts=2)
+
+    assert [f.what for f in verdict.findings] == ["it changed the frame it was given"]
+
+
+def test_the_command_exits_with_one_for_a_cheat_and_two_for_a_recording(data, outside, capsys):
+    def run(*words: str) -> int:
+        return guarded(lambda: app([*words]))
+
+    (outside / "some.jsonl").write_text("")
+    common = ["--data", str(data), "--cuts", "3", "--bars", "60"]
+    assert run("check-strategy", CHEATS + "full_sample", *common) == 1
+    assert "FAIL the future scrambled: row " in capsys.readouterr().out
+    assert run("check-strategy", "ema_cross", "--data", "some.jsonl") == 2
+    assert "needs a table" in capsys.readouterr().err
