@@ -1,0 +1,68 @@
+"""On paper, live, strategies say bar for bar what they say when the recording of it is played again, and fill alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon import app
+from daemon.session import Session
+from daemon.verify import verify
+from tests.daemon.live_world import Market, World, records
+
+STRATEGIES = {
+    "rsi": "length = 5",
+    "macd": "fast = 3, slow = 6, signal = 3, margin = 0.0",
+    "bollinger": "length = 10, deviations = 1.2",
+    "keltner": "length = 10, atr_len = 5, ranges = 0.8",
+    "momentum": "fast = 3, slow = 8",
+    "mean_reversion": "window = 10, threshold = 1.2",
+    "multivariate": "enter = 0.51, leave = 0.49",
+    "trend_probe_v1": "confirm = 1, min_confidence = 0.5",
+    "regime_trend_v1": "adx_len = 3, adx_min = 1.0",
+    "core_exposure_v1": "vol_target = 0.0001, confirm = 1",
+}
+CONFIG = """
+[trading.bars]
+intervals = ["1s"]
+[trading.regime]
+ema_fast = 3
+ema_slow = 8
+atr_len = 3
+vol_lo = 0.000001
+vol_hi = 0.02
+[trading.venue.entry]
+model = "fixed"
+[trading.venue.slippage]
+model = "last_price"
+""" + "".join(f'[[trading.strategies]]\nuse = "{use}"\nparams = {{ {params} }}\n' for use, params in STRATEGIES.items())
+
+
+def said(session: Path) -> list[tuple[Any, ...]]:
+    found = []
+    for record in records(session, "Decision"):
+        intent = record["intent"]
+        bars = intent.provenance.window  # the bars up to this one, so it names the bar as well
+        found.append((record["strategy"], bars, intent.action.value, intent.exposure, intent.reason))
+    return found
+
+
+def filled(session: Path) -> list[tuple[Any, ...]]:
+    return [(r["intent_id"], r["side"], r["price"], r["size"]) for r in records(session, "OrderFilled")]
+
+
+@pytest.mark.asyncio
+async def test_live_on_paper_and_replayed_they_say_and_fill_the_same(tmp_path: Path) -> None:
+    world = World(tmp_path, Market(90).lines(), config_text=CONFIG)
+    live = (await world.run_through()).session
+    assert (await verify(Session.open(live))).equal
+
+    recording = sorted(live.rglob("inputs*.jsonl.zst"))
+    request = app.Request(recording, config_file=world.config_file, out=tmp_path / "again")
+    again = (await app.replay(request)).session.path
+
+    assert said(live) == said(again)
+    assert len({strategy for strategy, *_ in said(live)}) == len(STRATEGIES), "each of them spoke"
+    assert filled(live) == filled(again) != []
