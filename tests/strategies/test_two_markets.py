@@ -177,7 +177,7 @@ def test_a_rate_counts_when_it_was_due_and_not_while_it_is_an_estimate() -> None
     world.seat(FundingCarry(periods=1))
     first, last = mark(0, 0.9), mark(0, 0.0)
 
-    world.hear(first, last, mark(1, 0.0))
+    world.hear(first, last, mark(1, 0.9))
 
     assert said(world) == [], "0.9 was only ever an estimate"
 
