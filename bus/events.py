@@ -258,6 +258,13 @@ class CommandGiven(Record, frozen=True):
     payload: dict[str, Any]
 
 
+class LimitsChanged(Record, frozen=True):
+    """Other limits are in force: by ``who``, and of each that changed what it was and what it is."""
+
+    who: str
+    changes: dict[str, tuple[str, str]]
+
+
 class InstrumentListed(Record, frozen=True):
     instrument: Instrument
 
@@ -650,6 +657,15 @@ class InputFaulted(Record, frozen=True):
     what: str
 
 
+class Token:
+    """Proof of life on its way through the bus; no record, no input. Whoever it must pass says so in ``seen``."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen = False
+
+
 RECORDS: dict[str, type[Record]] = {
     cls.__name__: cls
     for cls in (
@@ -657,6 +673,7 @@ RECORDS: dict[str, type[Record]] = {
         SessionClosed,
         StateRestored,
         CommandGiven,
+        LimitsChanged,
         InstrumentListed,
         FeedOpened,
         FeedLost,

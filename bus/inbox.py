@@ -47,6 +47,11 @@ class Inbox(Generic[Item]):
         self._items.append(item)
         self._rouse()
 
+    def take(self, most: int) -> list[Item]:
+        """What is inside, ``most`` of it, the oldest first; nobody waits for it."""
+        items = self._items
+        return [items.popleft() for _ in range(min(most, len(items)))]
+
     def close(self) -> None:
         """What is inside is still delivered; nothing more gets in."""
         self._closed = True

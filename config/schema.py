@@ -496,6 +496,25 @@ class Endpoint(Part):
     ca_file: str = Field(default="", description="certificates to trust besides the system's")
 
 
+Port = Annotated[int, NUMBER, Field(ge=0, le=65_535)]
+
+
+class ControlSocket(Part):
+    """The unix socket beside the lock is always there; this is the other way in."""
+
+    loopback: bool = Field(default=False, description="listen on 127.0.0.1 too, for who has the token beside the lock")
+    port: Port = Field(default=0, description="of the loopback; 0: the system chooses")
+
+
+class Watch(Part):
+    """How a live process looks after itself."""
+
+    metrics_port: Port = Field(default=0, description="for Prometheus, on 127.0.0.1: /metrics and /healthz; 0: none")
+    memory_mb: Count = Field(default=2_048, description="above this, in MiB, garbage is collected and somebody told")
+    clock_offset_ms: Milliseconds = Field(default=500.0, description="how far the wall may be from our clock, in ms")
+    integrity_every_s: Seconds = Field(default=3_600.0, description="how often the journal's file is checked, in s")
+
+
 class Process(Part):
     out_dir: Path = Field(default=Path("var/sessions"), description="folder that session directories are made in")
     state_dir: Path = Field(
@@ -506,6 +525,8 @@ class Process(Part):
     )
     stop_within_s: Seconds = Field(default=10.0, description="how long a stop waits for open orders to be gone")
     recording: Recording = Recording()
+    control: ControlSocket = ControlSocket()
+    watch: Watch = Watch()
     logging: Logging = Logging()
     tables: list[TableFile] = []
     endpoints: dict[str, Endpoint] = Field(default={}, description="other addresses of venues, by venue")

@@ -1,7 +1,8 @@
 """``argus``: the command line. Words in, one call, words out; what a command does is in the module it names.
 
 Reports go to stdout, everything else to stderr; with ``--json`` the last line of stdout is one JSON object. Exit
-codes: 0 clean, 1 error, 2 usage, 4 config, 7 breaker or kill, 8 orders left open, 9 lock held.
+codes: 0 clean, 1 error, 2 usage, 3 not running, 4 config, 5 timeout, 7 breaker or kill, 8 orders left open, 9 lock
+held.
 """
 
 from __future__ import annotations
@@ -19,12 +20,26 @@ import typer
 from rich.console import Console
 
 from bus import money
+from daemon.client import SaidNo
+from daemon.commands import control as operating
 from daemon.commands import running
 from daemon.commands.check_strategy import check_strategy
 from daemon.commands.council import council
 from daemon.commands.sandbox import sandbox
 from daemon.commands.why import why
-from daemon.errors import CLEAN, CONFIG, ERROR, LOCKED, USAGE, LockHeld, Usage
+from daemon.errors import (
+    CLEAN,
+    CONFIG,
+    ERROR,
+    LOCKED,
+    NOT_RUNNING,
+    TIMEOUT,
+    USAGE,
+    LockHeld,
+    NotRunning,
+    TimedOut,
+    Usage,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -96,6 +111,9 @@ def exit_code(error: Exception) -> int | None:
         ((Usage, BadSource, UnknownStrategy, BadParameter), USAGE),
         ((ConfigError,), CONFIG),
         ((LockHeld,), LOCKED),
+        ((NotRunning,), NOT_RUNNING),
+        ((TimedOut,), TIMEOUT),
+        ((SaidNo,), ERROR),
         ((NotARecording, NotATable, SessionError, JournalError, OSError), ERROR),
     ):
         if isinstance(error, kinds):
@@ -273,6 +291,8 @@ app.command()(sandbox)
 app.command()(council)
 app.command()(running.run)
 app.command()(running.record)
+for _word in operating.COMMANDS:
+    app.command()(_word)
 app.command()(why)
 app.command()(check_strategy)
 

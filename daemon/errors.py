@@ -20,3 +20,11 @@ class Usage(ValueError):  # the user's words, ours to answer
 
 class LockHeld(RuntimeError):  # somebody else's, so nothing here is wrong
     """Another process has the state directory; the text says which and what to do."""
+
+
+class NotRunning(RuntimeError):
+    """There is no process to talk to."""
+
+
+class TimedOut(RuntimeError):
+    """There is a process, and it does not answer."""

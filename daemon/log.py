@@ -2,7 +2,7 @@
 back.
 
 The journal holds what was decided; what only a person debugging wants (the text of an error, where it was raised) is
-here.
+here. The file is written by a thread of its own: a disk that hangs costs lines, never the loop's time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any, TextIO
 
 import structlog
 
+from daemon.aside import Aside
+from daemon.session import identity_of
+
 RUN_LOG = "run.log"
 
 
@@ -20,9 +23,11 @@ class RunLog:
     """``event`` writes one line at a level (``debug``, ``info``, ``warning``, ``error``) with its fields."""
 
     def __init__(self, directory: Path, level: str) -> None:
-        self._file: TextIO = (directory / RUN_LOG).open("a", encoding="utf-8", buffering=1)
+        self.path = directory / RUN_LOG
+        self._open()
+        self._lines = Aside(self._write, "log")
         self._log = structlog.wrap_logger(
-            structlog.WriteLogger(self._file),
+            structlog.WriteLogger(_Lines(self._lines)),  # type: ignore[arg-type]  # it writes and flushes, no more
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -33,8 +38,39 @@ class RunLog:
             cache_logger_on_first_use=True,
         )
 
+    @property
+    def dropped(self) -> int:
+        """Lines that the disk was too slow for."""
+        return self._lines.dropped
+
     def event(self, level: str, event: str, **fields: Any) -> None:
         getattr(self._log, level)(event, **fields)
 
+    def reopen(self) -> str:
+        """Begin again under the same name, after somebody moved the file away."""
+        before = self._file
+        self._open()
+        before.close()
+        return f"{self.path.name} begun again"
+
     def close(self) -> None:
-        self._file.close()
+        if self._lines.close():
+            self._file.close()
+
+    def _open(self) -> None:
+        self._file: TextIO = self.path.open("a", encoding="utf-8", buffering=1)
+        self.identity = identity_of(self.path)
+
+    def _write(self, line: str) -> None:
+        self._file.write(line)
+
+
+class _Lines:
+    """As much of a file as a logger needs."""
+
+    name = RUN_LOG
+
+    def __init__(self, lines: Aside) -> None:
+        self.write = lines
+
+    def flush(self) -> None: ...

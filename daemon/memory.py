@@ -46,7 +46,7 @@ def remember(core: Core, parent: str, seq: int, head: bytes) -> StateRestored:
 
 
 def _more(core: Core) -> dict[str, Any]:
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"operator": core.operator.state()}
     if core.council is not None:
         more[COUNCIL] = core.council.state()
     if core.regimes is not None:
@@ -66,6 +66,7 @@ def recall(core: Core, state: StateRestored) -> None:
     core.router.restore(state.sent)
     venue_memory.recall(core.venue, state.venue)
     core.gate.recall(state.gate)
+    core.operator.restore(state.more.get("operator", {}))
     if core.bars is not None:
         core.bars.restore(state.forming)
     core.history.restore(state.bars)

@@ -35,7 +35,10 @@ def instruments_of(trading: Trading) -> list[Instrument]:
 
 
 def limits_of(trading: Trading) -> Limits:
-    limits = trading.limits
+    return gate_limits(trading.limits)
+
+
+def gate_limits(limits: schema.Limits) -> Limits:
     return Limits(
         max_notional=limits.max_notional,
         max_position=limits.max_position,

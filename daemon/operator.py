@@ -8,11 +8,17 @@ here has been allowed. A name that is not in the table is journaled and does not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from bus.bus import Bus
-from bus.events import CommandGiven
+from bus.clock import SECOND, Clock
+from bus.events import CommandGiven, LimitsChanged
 from bus.values import TradingState
+from config.schema import Limits
+from daemon import models
+from risk.flatten import NAME as FLATTEN
+from risk.flatten import Flatten
 from risk.gate import Gate
 from strategies.runner import Runner
 
@@ -20,16 +26,32 @@ PAPER = "paper"
 """Who arms a simulated venue: nobody needs to."""
 
 
+FLATTEN_WITHIN_S = 30.0
+_LAST = frozenset({"halt", "kill", "cancel", "stop"})
+"""What is still heard while everything is being closed."""
+
+
 class Operator:
-    def __init__(self, gate: Gate, runner: Runner) -> None:
+    """``held`` is the word, other than a halt's, by which somebody keeps trading from going on: shadow, disarm,
+    flatten. It outlives the session, and only an arm takes it back.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock, gate: Gate, runner: Runner, flatten: Flatten) -> None:
+        self._bus = bus
+        self._clock = clock
         self._gate = gate
         self._runner = runner
+        self._flatten = flatten
+        self.held = ""
         self.verbs: Mapping[str, Callable[[str, Mapping[str, Any]], None]] = {
             "connect": self._enter(TradingState.CONNECTED),
             "reconcile": self._enter(TradingState.RECONCILED),
             "arm": self._arm,
-            "disarm": self._enter(TradingState.RECONCILED),
-            "shadow": self._enter(TradingState.SHADOW),
+            "disarm": self._hold("disarm", TradingState.RECONCILED),
+            "shadow": self._hold("shadow", TradingState.SHADOW),
+            "routing": self._routing,
+            "flatten": self._close_all,
+            "reload": self._reload,
             "halt": self._halt,
             "kill": self._kill,
             "cancel": self._cancel,
@@ -41,17 +63,62 @@ class Operator:
 
     def on_command(self, command: CommandGiven) -> None:
         verb = self.verbs.get(command.name)
-        if verb is not None:
+        if verb is not None and (not self._flatten.who or command.name in _LAST):
             verb(command.who, command.payload)
+
+    @property
+    def closing(self) -> bool:
+        """Whether everything is being closed, by a flatten."""
+        return bool(self._flatten.who)
+
+    def held_positions(self) -> dict[str, Decimal]:
+        return self._flatten.held()
+
+    def state(self) -> dict[str, Any]:
+        return {"held": self.held, "routing": self._gate.routing, "closed": self._flatten.sent}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """What somebody said stands, whichever process heard it."""
+        self.held = str(state.get("held", ""))
+        self._gate.routing = bool(state.get("routing", True))
+        self._flatten.sent = int(state.get("closed", 0))
 
     def _enter(self, state: TradingState) -> Callable[[str, Mapping[str, Any]], None]:
         return lambda who, payload: self._gate.enter(state, who, str(payload.get("reason", "")))
 
+    def _hold(self, word: str, state: TradingState) -> Callable[[str, Mapping[str, Any]], None]:
+        def hold(who: str, payload: Mapping[str, Any]) -> None:
+            self.held = word
+            self._gate.enter(state, who, str(payload.get("reason", "")))
+
+        return hold
+
+    def _routing(self, _who: str, payload: Mapping[str, Any]) -> None:
+        self._gate.routing = payload.get("on") is True  # anything that is not plainly on is off
+
+    def _close_all(self, who: str, payload: Mapping[str, Any]) -> None:
+        self.held = FLATTEN
+        self._flatten.begin(who, round(float(payload.get("within_s", FLATTEN_WITHIN_S)) * SECOND))
+
+    def _reload(self, who: str, payload: Mapping[str, Any]) -> None:
+        limits = models.gate_limits(Limits.model_validate(payload["limits"]))
+        before = self._gate.limits
+        refused = self._gate.limit(limits)
+        if not refused and limits != before:
+            changes = {
+                name: (str(getattr(before, name)), str(getattr(limits, name)))
+                for name in limits.__struct_fields__
+                if getattr(before, name) != getattr(limits, name)
+            }
+            self._bus.publish(LimitsChanged(self._clock.now, who, changes))
+
     def _arm(self, who: str, payload: Mapping[str, Any]) -> None:
-        """The daemon itself arms nothing that was halted; a person may, and thereby says that it is over."""
-        if self._gate.latched and who != PAPER:
-            self._gate.relent()
-        if not self._gate.latched:
+        """The daemon itself arms nothing that was halted or held; a person may, and thereby says that it is over."""
+        if who != PAPER:
+            self.held = ""
+            if self._gate.latched:
+                self._gate.relent()
+        if not self._gate.latched and not self.held:
             self._gate.arm(who, str(payload.get("reason", "")))
 
     def _halt(self, who: str, payload: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ class Recorder:
 
     def __init__(self, session: Path, keeping: Keeping) -> None:
         self._session = session
-        self._keeping = keeping
+        self.keeping = keeping
         self._number = 0
         self._hour = -1
         self._size = 0
@@ -51,7 +51,7 @@ class Recorder:
     def write(self, item: Input) -> None:
         hour = (item.ts or 0) // HOUR
         writer = self._writer
-        if writer is None or hour > self._hour or self._size > self._keeping.piece_bytes:
+        if writer is None or hour > self._hour or self._size > self.keeping.piece_bytes:
             writer = self._turn(hour)
         try:
             writer.write(item)
@@ -82,7 +82,7 @@ class Recorder:
         self._number += 1
         self._hour, self._size = hour, 0
         try:
-            if (free := shutil.disk_usage(self._session).free) < self._keeping.spare_bytes:
+            if (free := shutil.disk_usage(self._session).free) < self.keeping.spare_bytes:
                 raise OSError(0, f"only {free >> 20} MiB are free", str(self._session))
             self._writer = RecordingWriter(self._session / f"inputs-{self._number:04}.jsonl.zst")
         except OSError as error:

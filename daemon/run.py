@@ -27,9 +27,11 @@ from bus.inputs import Input
 from bus.journal import Journal
 from bus.values import Instrument, TradingState
 from config import load as config
-from config.schema import Process, Recording, Trading, canonical
+from config.schema import Limits, Process, Recording, Trading, canonical
 from daemon import calibration, ending, models, recorder, session
-from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT
+from daemon.attendant import Attendant
+from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
+from daemon.findings import Finding, Findings, Level
 from daemon.killfile import KillFile
 from daemon.live import Accept, Door
 from daemon.log import RunLog
@@ -106,19 +108,23 @@ class Live:
         clock: Clock,
         say: Callable[[str], None],
     ) -> None:
+        self._written = trading
         if request.mode == "record":
             trading = trading.model_copy(update={"strategies": []})
         if "holds" not in trading.journal.model_fields_set:
             trading = trading.model_copy(update={"journal": trading.journal.model_copy(update={"holds": True})})
         strategies = load_all(trading)
         self.request, self.trading, self.process, self.clock = request, trading, process, clock
-        self.findings: list[str] = []
+        self.state_directory = held.path
+        self.findings = Findings(held.path, clock.read, self._on_finding)
+        self.mode_pending = ""
         self._held, self._say = held, say
         self._stopping = asyncio.Event()
         self._reason, self._exit_code, self._signals = "", CLEAN, 0
+        self._log: RunLog | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._errors: list[str] = []
-        parent = held.parent
+        self.parent = parent = held.parent
         restored = self._previous(parent)
         instruments = models.instruments_of(trading)
         self.feeds = list(feeds(trading, process, instruments, self.accept, clock))
@@ -135,15 +141,16 @@ class Live:
             feed.stale = self.core.freshness.stale.keys
         self.recorder = Recorder(directory, _keeping(process.recording))
         self.door = Door(self.core, journal, self.recorder, clock, self._wake_at)
-        self.log = RunLog(directory, process.logging.level)
+        self.log = self._log = RunLog(directory, process.logging.level)
         self.tasks = Supervisor(self._on_task)
-        self._fills = 0
+        self.fills = self.reconnects = 0
         self._restored = restored
         self.core.bus.subscribe(FeedOpened, self._on_opened)
         self.core.bus.subscribe(TradingStateChanged, self._on_state)
         self.core.bus.subscribe(OrderFilled, self._on_fill)
         self._clock_watch = ClockWatch(lambda what: self.door.fault(CLOCK, what))
         self._kill_file = KillFile(process.kill_file)
+        self.attendant = Attendant(self)
 
     def accept(self, items: Sequence[Input], protocol: VenueProtocol) -> None:
         self.door.accept(items, protocol)
@@ -166,6 +173,7 @@ class Live:
             self.tasks.start(KILL_FILE, self._watch_kill_file)
             self.tasks.start(CLOCK, self._clock_watch.run)
             self.tasks.start(HOUSEKEEPING, self._keep_house, restarts=3)
+            await self.attendant.start()
             for feed in self.feeds:
                 self.tasks.start(f"feed {feed.conn}", feed.run, restarts=1_000_000)
             await self._until_stopped()
@@ -176,6 +184,7 @@ class Live:
                     loop.remove_signal_handler(number)
             if self._wake is not None:
                 self._wake.cancel()
+            await self.attendant.stop()
             self.log.close()
 
     def _previous(self, parent: Path | None) -> StateRestored | None:
@@ -188,13 +197,15 @@ class Live:
             )
         before = Session.open(parent)
         state, found = ending.hand_over(before)
-        self.findings += found
+        for what in found:
+            self._find(what)
         for line in ending.last_words_of(before, state):
             self._say(line)
         return state
 
     def _on_opened(self, _: FeedOpened) -> None:
         """A feed is there. What follows is said after the input at hand is through."""
+        self.reconnects += 1
         if self.core.gate.state is TradingState.DISCONNECTED:
             asyncio.get_running_loop().call_soon(self._connected)
 
@@ -204,9 +215,17 @@ class Live:
         if gate.state is not TradingState.DISCONNECTED or self._stopping.is_set():
             return
         self.door.command("connect", PAPER, {"reason": "the feeds are there"})
-        self.door.command("reconcile", PAPER, {"reason": "the simulated venue is ours", "findings": self.findings})
+        self.door.command(
+            "reconcile",
+            PAPER,
+            {"reason": "the simulated venue is ours", "findings": [one.what for one in self.findings.open()]},
+        )
         if gate.latched:
             self._find(f"not armed: {gate.latched} halted trading before; look why, then say argus arm")
+        elif held := self.core.operator.held:
+            self._find(f"not armed: somebody said {held}; say argus arm when that is over")
+        elif blocking := self.findings.blocking():
+            self._say(f"not armed: {len(blocking)} findings; look (argus findings), acknowledge, then say argus arm")
         elif self._kill_file.present:
             self._find(f"not armed: {self._kill_file.why}; remove it, then say argus arm")
         elif self.request.mode == PAPER:
@@ -218,13 +237,37 @@ class Live:
         """An operator's command, checked already: recorded and done when this returns; what it means for the process
         follows.
         """
-        if name == "arm" and self._kill_file.look():
-            raise ValueError(f"{self._kill_file.why}: remove it first")
-        self.log.event("info", f"command.{name}", who=who, **dict(payload or {}))
+        said = dict(payload or {})
+        self.log.event("info", f"command.{name}", who=who, payload=said)
         if name == "stop":
-            self.stop(f"stopped by {who}")
-        else:
-            self.door.command(name, who, payload)
+            self.stop(f"stopped by {who}" + (f": {said['reason']}" if said.get("reason") else ""))
+            return
+        self.door.command(name, who, said)
+        if name == "ack":
+            self.findings.acknowledge(said.get("number"), who)
+        elif name == "mode":
+            self.mode_pending = "" if said["mode"] == self.request.mode else said["mode"]
+
+    def kill_file(self) -> str:
+        """Why the kill file keeps trading from being armed; empty while it does not."""
+        self._kill_file.look()
+        return self._kill_file.why
+
+    def limits_on_disk(self) -> Limits:
+        """Those of the configuration as it is now. Raises ConfigError, Usage where more than they changed."""
+        request = self.request
+        now = config.load(request.config_file, request.overrides, request.environ).trading
+        before = self._written.model_dump()
+        changed = [name for name, value in now.model_dump().items() if name != "limits" and value != before[name]]
+        if now.limits.missed_after_s != self._written.limits.missed_after_s:
+            changed.append("limits.missed_after_s")
+        if changed:
+            raise Usage(f"only limits can change while running; restart for {', '.join(changed)}")
+        return now.limits
+
+    def status_of_clock(self) -> int:
+        """How far the wall is from our clock, in ns."""
+        return self._clock_watch.offset_ns
 
     def stop(self, reason: str, exit_code: int = CLEAN) -> None:
         """End the session in order; the first reason stands."""
@@ -239,6 +282,9 @@ class Live:
         return {
             "session": str(self.session.path),
             "mode": self.request.mode,
+            "mode_pending": self.mode_pending,
+            "routing": core.gate.routing,
+            "held": core.operator.held,
             "boot": self.boot,
             "now_ns": max(self.clock.read(), self.door.last_ns),
             "state": core.gate.state.value,
@@ -258,7 +304,7 @@ class Live:
             "tasks": self.tasks.names,
             "recording": self.recorder.failed or "on",
             "clock_offset_ns": self._clock_watch.offset_ns,
-            "findings": self.findings,
+            "findings": [one.what for one in self.findings.open()],
         }
 
     def _on_state(self, event: TradingStateChanged) -> None:
@@ -268,7 +314,7 @@ class Live:
             self.stop(f"halted by {event.rule}: {event.reason}", KILLED)
 
     def _on_fill(self, _: OrderFilled) -> None:
-        self._fills += 1
+        self.fills += 1
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._signals += 1
@@ -282,16 +328,21 @@ class Live:
         if last and name in (KILL_FILE, CLOCK):
             self.door.command("halt", "supervisor", {"reason": f"{name} is gone: {what}"})
         elif last:
-            self._find(f"{name} is gone: {what}")
+            self._find(f"{name} is gone: {what}", Level.CRITICAL)
 
     def _on_error(self, where: str, error: Exception) -> None:
         self._errors.append(f"{where}: {type(error).__name__}: {error}")
         self.log.event("error", "part.failed", where=where, exc_info=error)
 
-    def _find(self, what: str) -> None:
-        self.findings.append(what)
-        self._say(what)
-        self.log.event("warning", "finding", what=what)
+    def _find(self, what: str, level: Level = Level.WARNING) -> None:
+        self.findings.add(what, level)
+
+    def _on_finding(self, one: Finding) -> None:
+        self._say(f"{one.what}; {one.action}" if one.action else one.what)
+        if self._log is not None:
+            self._log.event(
+                "warning", "finding", number=one.number, grade=one.level.value, what=one.what, action=one.action
+            )
 
     def _wake_at(self, due_ns: int) -> None:
         if self._wake is not None:
@@ -371,7 +422,7 @@ class Live:
             "intents": core.runner.intents,
             "orders": core.router.orders,
             "refused": core.gate.refused,
-            "fills": self._fills,
+            "fills": self.fills,
             "equity_end": money.plain(worth) if worth.is_finite() else None,
             "state": core.gate.state.value,
             "reason": self._reason,
@@ -392,7 +443,7 @@ class Live:
             summary=summary,
         )
         self.session.write()
-        ending.write_files(self.session, summary, left, self.findings)
+        ending.write_files(self.session, summary, left, [one.what for one in self.findings.open()])
         self.log.event("info", "session.closed", reason=self._reason, exit_code=code)
         return summary
 

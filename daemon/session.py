@@ -115,6 +115,15 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def identity_of(path: Path) -> tuple[int, int]:
+    """Which file a name stands for; (0, 0) where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_dev, stat.st_ino
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write beside, flush to disk, rename over: the old content or the new, never a mixture."""
     beside = path.with_name(path.name + ".tmp")

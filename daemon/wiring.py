@@ -37,6 +37,7 @@ from portfolio.equity import CannotValue, Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 from portfolio.metrics import SlippageMeter
+from risk.flatten import Flatten
 from risk.gate import Gate
 from sim.exchange import Exchange
 from strategies import load
@@ -79,6 +80,7 @@ class Core:
     council: Council | None
     regimes: RegimeEngine | None
     freshness: Freshness
+    operator: Operator
     intake: Intake = field(init=False)
     rejecting: Callable[[Input, str], None] = _ignore
 
@@ -223,7 +225,7 @@ def build(
         bus, clock, market, ledger, exposure, equity, limits_of(trading), default_notional=trading.sizing.notional
     )
     gate.attach(bus)
-    operator = Operator(gate, runner)
+    operator = Operator(bus, clock, gate, runner, Flatten(clock, gate, ledger, exposure))
     if boot is not None:
         operator.attach(bus)
         gate.missed = present.missed
@@ -250,6 +252,7 @@ def build(
         council,
         regimes,
         Freshness(clock, bus, market, _watched(trading)),
+        operator,
     )
     core.intake.obeys = boot is not None
     return core

@@ -16,7 +16,7 @@ import msgspec
 
 from bus import money
 from bus.bus import Bus
-from bus.clock import Clock
+from bus.clock import SECOND, Clock
 from bus.events import (
     CancelRequested,
     Decision,
@@ -29,16 +29,17 @@ from bus.events import (
     ReplaceApproved,
     ReplaceRequested,
     StreamStale,
+    Token,
     TradingStateChanged,
 )
 from bus.market import Market
 from bus.state import GateState
-from bus.values import ZERO, Check, Instrument, Kind, Order, OrderType, Side, TradingState
+from bus.values import ZERO, Action, Check, Instrument, Kind, Order, OrderType, Side, TradingState
 from portfolio.equity import CannotValue, Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 from risk import translator
-from risk.rules import GUARDS, HALTING, KILL_SWITCH, Limits, Proposal, Standing, all_kept, first_broken
+from risk.rules import GUARDS, HALTING, KILL_SWITCH, Limits, Proposal, Standing, all_kept, first_broken, looser_than
 from risk.translator import Unsizable
 
 _TOO_LONG = "its numbers are too large or too fine to be exact"
@@ -47,6 +48,11 @@ _STOPPING, _SHADOW = TradingState.STOPPING, TradingState.SHADOW
 _ARMED, _SPOT, _BUY, _SELL = TradingState.ARMED, Kind.SPOT, Side.BUY, Side.SELL
 _MARKET = OrderType.MARKET
 # Reading a member through its class costs a Python call on 3.11; an order passes here while somebody waits.
+
+
+class NoMarket(Unsizable):
+    """Nothing to trade against right now; it may come back."""
+
 
 Reach = tuple[Decimal, Decimal]
 """The lowest and the highest position that open orders can lead to."""
@@ -79,6 +85,7 @@ class Gate:
         self._standing = Standing(limits.max_orders, exposure.count)
         self._halted_by = ""
         self.missed: Callable[[], str] | None = None
+        self.routing = True
         self.state = TradingState.DISCONNECTED
         self.refused = 0
         self.on_judged: Callable[[str, list[Check]], None] | None = None
@@ -91,6 +98,7 @@ class Gate:
         bus.subscribe(OrderRejected, self.on_rejected)
         bus.subscribe(PartFailed, self.on_part_failed)
         bus.subscribe(StreamStale, self.on_stale)
+        bus.subscribe(Token, self.on_token)
         self._equity.arm(self._limits.max_drawdown_bps / 10_000, self._on_drawdown)
 
     # --- orders -------------------------------------------------------------------------------------------------
@@ -168,6 +176,8 @@ class Gate:
             return self._halted_by or "trading_state", f"trading is {self.state.value}"
         if self.missed is not None and (late := self.missed()):
             return "missed", late
+        if not self.routing:
+            return "routing", "routing is off: what strategies want is noted and goes nowhere"
         if instrument is None:
             return "instrument", f"nothing is known of {name}: no tick, no lot, no fees; list it in the config"
         if not instrument.trading:
@@ -312,6 +322,33 @@ class Gate:
         """Cancel whatever is open."""
         self._pull(None, rule, reason)
 
+    def reduce(self, intent_id: str, strategy: str, name: str) -> None:
+        """Send a market order against all that is held of an instrument, reduce-only, whatever closed the gate.
+
+        Raises Unsizable where it cannot be: no usable market, or less held than can be sold.
+        """
+        instrument, mid = self._market.instruments.get(name), self._market.mid(name)
+        age_s = (self._clock.now - self._market.heard_ns(name)) / SECOND
+        if instrument is None or not mid > 0.0 or age_s > self._limits.stale_data_threshold_s:
+            raise NoMarket(f"{name} has no usable market")
+        intent = Intent(name, Action.FLAT, reduce_only=True)
+        reach = self._exposure.position_if_all_fill(name)
+        decision = Decision(self._clock.now, intent_id, strategy, intent)
+        order = self._order(decision, instrument, translator.exact(mid), reach)
+        self._exposure.reserve(order, mid)
+        self._bus.publish(OrderApproved(self._clock.now, order, mid))
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    def limit(self, limits: Limits) -> list[str]:
+        """Take other limits, while armed only tighter ones; returns what is looser and therefore was not taken."""
+        if self.state is _ARMED and (looser := looser_than(self._limits, limits)):
+            return looser
+        self.relimit(limits, self._default_notional)
+        return []
+
     def remember(self) -> GateState:
         standing = self._standing
         reason = standing.killed or self._halted_by
@@ -370,6 +407,10 @@ class Gate:
 
     def on_part_failed(self, event: PartFailed) -> None:
         self.halt("part_failed", f"{event.part}: {event.error}")
+
+    def on_token(self, token: Token) -> None:
+        """Alive is who can still say yes or no: all rules are read."""
+        token.seen = len(self._checks(_NO_ORDER)) == len(GUARDS)
 
     def _drawdown(self) -> float:
         """The fraction of the session's start that is lost; infinite where nobody can say."""

@@ -178,3 +178,22 @@ def all_kept(p: Proposal, limits: Limits, standing: Standing) -> bool:
         and (len(recent) < limits.max_orders or p.now - recent[0] >= limits.max_orders_window_s * SECOND)
         and standing.open_orders() < limits.max_open_orders
     )
+
+
+_LARGER_IS_TIGHTER = frozenset({"max_orders_window_s"})
+
+
+def looser_than(now: Limits, other: Limits) -> list[str]:
+    """What ``other`` allows that ``now`` does not, in words; nothing where it only tightens."""
+    found = []
+    for name in Limits.__struct_fields__:
+        before, after = getattr(now, name), getattr(other, name)
+        if name == "symbol_position_limits":
+            found += [
+                f"{name}.{symbol}: {before[symbol]} → {after.get(symbol, 'none')}"
+                for symbol in sorted(before)
+                if symbol not in after or after[symbol] > before[symbol]
+            ]
+        elif (after < before) if name in _LARGER_IS_TIGHTER else (after > before):
+            found.append(f"{name}: {before} → {after}")
+    return found

@@ -49,10 +49,13 @@ def _session(
 ) -> None:
     from daemon import feeding
     from daemon import run as running
+    from daemon.aside import Aside
     from daemon.replay import run_async
 
     request = running.RunRequest(config, overrides or (), out, for_s, os.environ, mode)
-    ended = run_async(running.run(request, feeding.feeds, say=lambda text: _err.print(text, markup=False)))
+    say = Aside(lambda text: _err.print(text, markup=False), "console")
+    ended = run_async(running.run(request, feeding.feeds, say=say))
+    say.close()
     _err.print(f"ended: {ended.reason}; exit code {ended.exit_code}", markup=False)
     if json:
         sys.stdout.write(orjson.dumps(ended.summary).decode() + "\n")

@@ -1,0 +1,242 @@
+"""The words of an operator: ``argus status``, ``arm``, ``halt``, … Each is one question to the process that runs.
+
+Exit codes: 0 done, 1 refused (the process says why), 3 nothing runs there, 5 it gives no answer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from daemon.client import TIMEOUT_S, Client
+from daemon.errors import Usage
+
+_out = Console(soft_wrap=True, highlight=False)
+
+StateDir = Annotated[
+    Path | None, typer.Option("--state-dir", help="Of the process to talk to; the configuration's otherwise.")
+]
+ConfigFile = Annotated[Path | None, typer.Option(help="The process's TOML file; see config/example.toml.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")]
+Reason = Annotated[str, typer.Option(help="For the record.")]
+Json = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
+Switch = Annotated[str, typer.Argument(metavar="on|off")]
+
+
+def client(state_dir: Path | None, config: Path | None, overrides: list[str] | None, timeout_s: float) -> Client:
+    if state_dir is None:
+        from config import load
+
+        state_dir = load.load(config, overrides or (), os.environ).process.state_dir
+    return Client(state_dir, timeout_s)
+
+
+def status(
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> None:
+    """Say what the running process is doing; exit 3 where none runs, 5 where it gives no answer."""
+    found = client(state_dir, config, set_, timeout).status()
+    if json:
+        _json(found)
+        return
+    pending = f", {found['mode_pending']} from the next start on" if found["mode_pending"] else ""
+    routing = "" if found["routing"] else ", routing off"
+    _line(f"{found['mode']}{pending}: {found['state']}{routing}, start {found['boot']}, session {found['session']}")
+    _line(
+        f"equity {found['equity'] or 'unknown'} {found['asset']}, {found['inputs']} inputs, {found['records']} records"
+    )
+    for name, size in found["positions"].items():
+        _line(f"  held: {size} {name}")
+    for one in found["orders"]:
+        _line(f"  open: {one['side']} {one['leaves']} {one['instrument']} at {one['price']} ({one['client_id']})")
+    for what in found["findings"]:
+        _line(f"  found: {what}")
+
+
+def findings(
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> None:
+    """List what somebody should look at; a critical one keeps trading from being armed until it is acknowledged."""
+    found = client(state_dir, config, set_, timeout).get("findings")
+    if json:
+        _json(found)
+        return
+    for one in found["findings"]:
+        seen = f" (seen by {one['by']})" if one["by"] else ""
+        did = f" → {one['action']}" if one["action"] else ""
+        _line(f"[{one['number']}] {one['level']}: {one['what']}{did}{seen}")
+
+
+def plain(name: str, says: str) -> Callable[..., None]:
+    """A command that takes nothing but a reason."""
+
+    def command(
+        reason: Reason = "",
+        state_dir: StateDir = None,
+        config: ConfigFile = None,
+        set_: Overrides = None,
+        timeout: Timeout = TIMEOUT_S,
+        json: Json = False,
+    ) -> None:
+        _give(name, {"reason": reason}, client(state_dir, config, set_, timeout), json)
+
+    command.__name__, command.__doc__ = name, says
+    return command
+
+
+arm = plain("arm", "Let orders through.")
+disarm = plain("disarm", "Let no new order through; what is open stays.")
+shadow = plain("shadow", "Keep the signals, cancel what is open, send nothing.")
+halt = plain("halt", "Close the gate, cancel what is open, keep positions, end. The next start does not arm itself.")
+stop = plain("stop", "Cancel what is open and end the session in order. The next start goes on where it was.")
+reload = plain(
+    "reload",
+    "Take the limits from the process's configuration file as it is now; while armed they may only get tighter.",
+)
+
+
+def routing(
+    switch: Switch,
+    reason: Reason = "",
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> None:
+    """Off: strategies go on, what they want is noted and refused."""
+    _give("routing", {"on": _switch(switch), "reason": reason}, client(state_dir, config, set_, timeout), json)
+
+
+def mode(
+    mode: Annotated[str, typer.Argument(metavar="paper|live")],
+    reason: Reason = "",
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> None:
+    """Ask for another mode. No running process changes its own: it is noted as pending until the next start."""
+    _give("mode", {"mode": mode, "reason": reason}, client(state_dir, config, set_, timeout), json)
+
+
+def flatten(
+    within: Annotated[float, typer.Option(metavar="SECONDS", help="How long to try.")] = 30.0,
+    reason: Reason = "",
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> None:
+    """Close the gate, cancel what is open, close every position by market orders, verify, end."""
+    _give("flatten", {"within_s": within, "reason": reason}, client(state_dir, config, set_, timeout), json)
+
+
+def ack(
+    number: Annotated[int | None, typer.Argument(metavar="[NUMBER]", help="All that are open without one.")] = None,
+    reason: Reason = "",
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> None:
+    """Say that you have looked at a finding."""
+    payload = {"reason": reason, **({} if number is None else {"number": number})}
+    _give("ack", payload, client(state_dir, config, set_, timeout), json)
+
+
+def preview(
+    command: Annotated[str, typer.Argument(metavar="COMMAND", help="arm, halt, flatten, reload, …")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="As on=off, within_s=10.")] = None,
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    timeout: Timeout = TIMEOUT_S,
+    json: Json = False,
+) -> None:
+    """Say what a command would do now, without doing it."""
+    payload = dict(_word(word) for word in words or ())
+    found = client(state_dir, config, set_, timeout).preview(command, payload)
+    if json:
+        _json(found)
+        return
+    if not found["possible"]:
+        _line(f"{command} is refused now: {found['why']}")
+        return
+    _line(f"{command}: {found['does']} (trading is {found['state']})")
+    for one in found["cancels"]:
+        _line(f"  cancels: {one['side']} {one['leaves']} {one['instrument']} ({one['client_id']})")
+    for name, one in found["closes"].items():
+        _line(f"  closes: {one['size']} {name} at about {one['mid']}")
+    for name, (before, after) in found["changes"].items():
+        _line(f"  changes: {name} {before} → {after}")
+
+
+COMMANDS = (
+    status,
+    findings,
+    arm,
+    disarm,
+    routing,
+    mode,
+    shadow,
+    halt,
+    flatten,
+    stop,
+    reload,
+    ack,
+    preview,
+)
+
+
+def _give(name: str, payload: Mapping[str, Any], to: Client, json: bool) -> None:
+    answer = to.command(name, {key: value for key, value in payload.items() if value != ""})
+    if json:
+        _json(answer)
+    else:
+        _line(f"{name}: done by {answer['who']}; trading is {answer['state']}")
+
+
+def _switch(word: str) -> bool:
+    if word not in ("on", "off"):
+        raise Usage(f"on or off, not {word!r}")
+    return word == "on"
+
+
+def _word(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise Usage(f"KEY=VALUE, not {text!r}")
+    if value in ("on", "off"):
+        return key, value == "on"
+    try:
+        return key, orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return key, value
+
+
+def _line(text: str) -> None:
+    _out.print(text, markup=False)
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")
