@@ -25,7 +25,7 @@ from bus.journal import Journal
 from bus.values import Instrument
 from config import load as config
 from config.schema import Config, Process, Trading, canonical
-from daemon import calibration, export, models, session, sources
+from daemon import calibration, export, models, recorder, session, sources
 from daemon.errors import Usage
 from daemon.log import RunLog
 from daemon.oddities import Oddities
@@ -183,7 +183,8 @@ class Resolved:
 def resolve(request: Request) -> Resolved:
     loaded: Config = config.load(request.config_file, request.overrides, request.environ)
     trading = _with_flags(loaded.trading, request)
-    opened = open_sources(request.files, request.venue, trading, loaded.process, request.intervals, request.instrument)
+    files = [piece for file in request.files for piece in recorder.recording_of(file)]
+    opened = open_sources(files, request.venue, trading, loaded.process, request.intervals, request.instrument)
     venues = list(dict.fromkeys(source.venue for source in opened.sources))
     chosen = loaded.trading.model_fields_set
     trading = models.resolve(trading, chosen, venues, bars_only=all(source.bars_only for source in opened.sources))

@@ -41,7 +41,7 @@ class Recorder:
     def __init__(self, session: Path, keeping: Keeping) -> None:
         self._session = session
         self.keeping = keeping
-        self._number = 0
+        self.piece = 0
         self._hour = -1
         self._size = 0
         self._writer: RecordingWriter | None = None
@@ -79,12 +79,12 @@ class Recorder:
         if self.failed:
             raise RecorderFailed(self.failed)
         self.close()
-        self._number += 1
+        self.piece += 1
         self._hour, self._size = hour, 0
         try:
             if (free := shutil.disk_usage(self._session).free) < self.keeping.spare_bytes:
                 raise OSError(0, f"only {free >> 20} MiB are free", str(self._session))
-            self._writer = RecordingWriter(self._session / f"inputs-{self._number:04}.jsonl.zst")
+            self._writer = RecordingWriter(self._session / f"inputs-{self.piece:04}.jsonl.zst")
         except OSError as error:
             raise self._fail(error) from error
         return self._writer
@@ -97,6 +97,11 @@ class Recorder:
 def pieces(session: Path) -> list[Path]:
     """A session's recording in the order in which it was made."""
     return sorted(session.glob(PATTERN), key=lambda path: (len(path.name), path.name))
+
+
+def recording_of(path: Path) -> list[Path]:
+    """The files of a recording: a live session's own, where ``path`` is its directory, else the one file it is."""
+    return pieces(path) or [path]
 
 
 def prune(root: Path, keeping: Keeping, now_ns: int, keep: frozenset[Path]) -> list[Path]:

@@ -31,6 +31,7 @@ from config.schema import Limits, Process, Recording, Trading, canonical
 from daemon import calibration, ending, models, recorder, session
 from daemon.attendant import Attendant
 from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
+from daemon.execution_log import ExecutionLog
 from daemon.findings import Finding, Findings, Level
 from daemon.killfile import KillFile
 from daemon.live import Accept, Door
@@ -136,7 +137,9 @@ class Live:
         directory = request.out or session.new_directory(process.out_dir, started, request.mode)
         self.session = Session.create(directory, self._manifest(trading, started, parent))
         journal = Journal(self.session.journal)
-        self.core = build(trading, here, venues, journal, self._on_error, strategies, SECOND, self.boot)
+        self.execution_log = ExecutionLog(directory)
+        parts = (trading, here, venues, journal, self._on_error, strategies)
+        self.core = build(*parts, step_ns=SECOND, boot=self.boot, log=self.execution_log)
         for feed in self.feeds:
             feed.stale = self.core.freshness.stale.keys
         self.recorder = Recorder(directory, _keeping(process.recording))
@@ -164,6 +167,7 @@ class Live:
             {"session": self.session.path.name, "mode": self.request.mode, "boot": self.boot}, self._restored
         )
         self._held.began(self.session.path)
+        self._prune()
         self.log.event("info", "session.opened", session=str(self.session.path), boot=self.boot)
         self._say(f"session {self.session.path}")
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -186,6 +190,7 @@ class Live:
                 self._wake.cancel()
             await self.attendant.stop()
             self.log.close()
+            self.execution_log.close()
 
     def _previous(self, parent: Path | None) -> StateRestored | None:
         """What the session before left, shown and then made again."""
@@ -364,10 +369,21 @@ class Live:
                 self.door.command("kill", "kill file", {"reason": self._kill_file.why})
             present = self._kill_file.present
 
+    def _prune(self) -> None:
+        """Let old recordings go; those of this session and of the one it continues stay."""
+        kept = {self.session.path.resolve(), Path(self.session.manifest["parent"] or self.session.path).resolve()}
+        keeping = _keeping(self.process.recording)
+        for piece in recorder.prune(self.process.out_dir, keeping, self.clock.read(), frozenset(kept)):
+            self.log.event("info", "recording.pruned", piece=str(piece))
+
     async def _keep_house(self) -> None:
+        piece = self.recorder.piece
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self.door.flush()
+            if self.recorder.piece != piece:
+                piece = self.recorder.piece
+                self._prune()
             if self.door.broken:
                 self.stop(self.door.broken, ERROR)
 

@@ -26,6 +26,7 @@ from bus.values import Instrument, TradingState
 from config.schema import Trading, canonical, parse_interval
 from daemon import memory
 from daemon.catchup import Present
+from daemon.execution_log import Both, ExecutionLog
 from daemon.intake import Intake
 from daemon.models import council_rules, limits_of, models_of
 from daemon.operator import Operator
@@ -43,7 +44,7 @@ from sim.exchange import Exchange
 from strategies import load
 from strategies.council import NAME, Council, logged
 from strategies.history import History
-from strategies.port import Strategy, View
+from strategies.port import Strategy, View, Witness
 from strategies.regime import RegimeEngine, Thresholds
 from strategies.runner import Runner
 
@@ -146,12 +147,14 @@ def build(
     step_ns: int = SECOND,
     boot: int | None = None,
     make_bus: Callable[[OnFailure], Bus] = Bus,
+    log: ExecutionLog | None = None,
 ) -> Core:
     """Join the parts for a session on the simulated venue.
 
     ``strategies`` (id, strategy, instruments) stand in for those the config names; ``step_ns`` is the finest step
     that the report's samples need. A live session has a ``boot``, the number of its process's start, and obeys
-    commands. ``make_bus`` may make a bus that is watched. Raises UnknownStrategy, BadParameter.
+    commands; ``log`` tells a person of it. ``make_bus`` may make a bus that is watched. Raises UnknownStrategy,
+    BadParameter.
     """
     clock = Clock()
     failures: list[Callable[[Handler, object, Exception], None]] = []
@@ -194,7 +197,10 @@ def build(
     history = History(max((s.history for _, s, _ in seats), default=0), thresholds)
     history.attach(bus)
     holds = trading.journal.holds
-    runner = Runner(bus, clock, builds_bars=bars is not None, witness=chain if holds else None)
+    witness: Witness | None = chain if holds else None
+    if log is not None:
+        witness = log if witness is None else Both(witness, log)
+    runner = Runner(bus, clock, builds_bars=bars is not None, witness=witness)
 
     def view(id: str) -> View:
         return View(id, clock, market, ledger, exposure, equity, history, runner.call_at, regimes)
@@ -212,14 +218,18 @@ def build(
             voters,
             regimes.label,
             lambda instrument: traded.trips if (traded := ledger.positions.get(instrument)) is not None else None,
-            chain if holds else None,
+            witness,
         )
         council.attach(bus)
         runner.divert = council.hear
     elif trading.council.mode == "off":
         runner.divert = logged(bus, clock)
+
+    def hearers(instrument: str) -> list[str]:
+        return [*runner.hearers(instrument), *sitting]
+
     if holds:
-        bus.subscribe(Bar, passing(chain, clock, equity, lambda instrument: [*runner.hearers(instrument), *sitting]))
+        bus.subscribe(Bar, passing(chain, clock, equity, hearers))
 
     gate = Gate(
         bus, clock, market, ledger, exposure, equity, limits_of(trading), default_notional=trading.sizing.notional
@@ -229,6 +239,8 @@ def build(
     if boot is not None:
         operator.attach(bus)
         gate.missed = present.missed
+    if log is not None:
+        log.attach(bus, hearers)
     failures.append(_failure_policy(bus, clock, runner, on_error))
     core = Core(
         bus,
