@@ -384,6 +384,14 @@ class ReplaceIntent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     reason: str = ""
 
 
+class Adaptation(msgspec.Struct, frozen=True, gc=False):
+    """A strategy's word that it goes on with other parameters, to be written down as ParametersAdapted."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    reason: str
+
+
 class Decision(Record, frozen=True):
     """An intent that stands (solo: the strategy's own; with a council: its vote), under its id."""
 
@@ -415,6 +423,15 @@ class WeightChanged(Record, frozen=True):
     rule: str
     before: float
     factor: float
+    reason: str
+
+
+class ParametersAdapted(Record, frozen=True):
+    """A strategy goes on with other parameters, and why."""
+
+    strategy: str
+    before: dict[str, Any]
+    after: dict[str, Any]
     reason: str
 
 
@@ -687,6 +704,7 @@ RECORDS: dict[str, type[Record]] = {
         Decision,
         CouncilVoted,
         WeightChanged,
+        ParametersAdapted,
         IntentLogged,
         OrderApproved,
         OrderRefused,

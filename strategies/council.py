@@ -99,7 +99,7 @@ def verdict(support: Support, standing: int, threshold: float, exit_threshold: f
     return None
 
 
-_AFTER: Mapping[Action, Mapping[int | None, int]] = {
+AFTER: Mapping[Action, Mapping[int | None, int]] = {
     Action.ENTER_LONG: {LONG: LONG, FLAT: LONG, SHORT: LONG, None: LONG},
     Action.BUY: {LONG: LONG, FLAT: LONG, SHORT: LONG, None: LONG},
     Action.ENTER_SHORT: {LONG: SHORT, FLAT: SHORT, SHORT: SHORT, None: SHORT},
@@ -109,7 +109,7 @@ _AFTER: Mapping[Action, Mapping[int | None, int]] = {
     Action.FLAT: {LONG: FLAT, FLAT: FLAT, SHORT: FLAT, None: FLAT},
 }
 """A voter's stance after what it said."""
-_LEAVING = frozenset({Action.EXIT_LONG, Action.EXIT_SHORT})
+LEAVING = frozenset({Action.EXIT_LONG, Action.EXIT_SHORT})
 
 
 def blend(values: Iterable[tuple[float, float]]) -> float | None:
@@ -391,10 +391,10 @@ class Council:
         before = table.stances.get(name)
         direction = before.direction if before is not None and self._stands(before, table, bar) else None
         for intent in intents:
-            if intent.exposure and direction and intent.action in _LEAVING:
+            if intent.exposure and direction and intent.action in LEAVING:
                 intent = structs.replace(intent, size=None)  # it leaves an exposure: less of the same stance
                 continue
-            direction = _AFTER[intent.action][direction]
+            direction = AFTER[intent.action][direction]
             if direction == SHORT and self._is_spot(intent.instrument):
                 direction = FLAT  # what cannot be held short can only be left
         assert direction is not None, "whoever spoke has a stance"

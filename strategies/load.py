@@ -43,6 +43,7 @@ BUILT_IN: Mapping[str, str] = {
     "pairs_trading": "strategies.pairs_trading:PairsTrading",
     "funding_carry": "strategies.funding_carry:FundingCarry",
     "perp_momentum": "strategies.perp_momentum:PerpMomentum",
+    "adaptive": "strategies.adaptive:Adaptive",
 }
 FUNCTION = "generate_intent"
 ORDERS = "order_generator"

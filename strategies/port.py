@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from bus.book import Book
 from bus.clock import Clock
 from bus.events import (
+    Adaptation,
     Bar,
     BookInvalidated,
     BookSnapshot,
@@ -37,7 +38,7 @@ from portfolio.ledger import Ledger
 from strategies.history import History
 from strategies.regime import RegimeEngine
 
-Wish = Intent | PairIntent | CancelIntent | ReplaceIntent
+Wish = Intent | PairIntent | CancelIntent | ReplaceIntent | Adaptation
 Wishes = Iterable[Wish] | Wish | None
 
 

@@ -17,6 +17,7 @@ from msgspec import structs
 from bus.bus import Bus, Handler, Subscription
 from bus.clock import Clock
 from bus.events import (
+    Adaptation,
     Bar,
     BookInvalidated,
     BookSnapshot,
@@ -38,6 +39,7 @@ from bus.events import (
     OrderSubmitted,
     OrderTriggered,
     PairIntent,
+    ParametersAdapted,
     Quote,
     ReplaceIntent,
     ReplaceRejected,
@@ -322,7 +324,7 @@ class Runner:
 
     def _take(self, seat: Seat, wishes: Iterable[Wish] | Wish, bar: Bar | None = None) -> None:
         """All of it or nothing. Raises TypeError or ValueError when something in it is no wish."""
-        if isinstance(wishes, (Intent, PairIntent, CancelIntent, ReplaceIntent)):
+        if isinstance(wishes, (Intent, PairIntent, CancelIntent, ReplaceIntent, Adaptation)):
             _check(seat, wishes)
             self._grant(seat, wishes, bar)
             return
@@ -348,6 +350,8 @@ class Runner:
                 self.divert(seat, wish, bar)
         elif isinstance(wish, PairIntent):
             self._grant_pair(seat, wish, bar)
+        elif isinstance(wish, Adaptation):
+            self._bus.publish(ParametersAdapted(now, seat.id, wish.before, wish.after, wish.reason))
         elif isinstance(wish, CancelIntent):
             self._bus.publish(CancelRequested(now, wish.intent_id, seat.id, wish.reason))
         else:
@@ -418,6 +422,8 @@ def _check(seat: Seat, wish: object) -> None:
             raise ValueError(f"{wish.intent_id!r} is not an intent of {seat.id}")
         if wish.reason.isascii():
             return
+    elif isinstance(wish, Adaptation):
+        pass
     else:
         raise TypeError(f"a strategy returns Intent, CancelIntent or ReplaceIntent, not {type(wish).__name__}")
     encode(wish)
