@@ -9,15 +9,13 @@ import os
 import resource
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from bus.clock import SECOND
 from config.schema import Limits
-from daemon import recorder
 from daemon.checks import Integrity, checks_of
 from daemon.findings import Findings, Level
-from daemon.health import Check, Health, Problem
+from daemon.health import Health
 from daemon.lag import Lag
 from daemon.watchdog import Notifier, Watchdog
 from daemon.wiring import Core
@@ -50,8 +48,7 @@ class Attendant:
             "halt": self._halt,
         }
         self.integrity = Integrity(live.session.journal)
-        checks = [*checks_of(live, self.lag, self.integrity), Check("retention", 3_600.0, self._retire)]
-        self.checking = Health(checks, actions, live.findings, self._audit)
+        self.checking = Health(checks_of(live, self.lag, self.integrity), actions, live.findings, self._audit)
 
     async def start(self) -> None:
         live = self._live
@@ -160,17 +157,7 @@ class Attendant:
         return f"{found} objects, {(before - rss_bytes()) / (1 << 20):.1f} MiB"
 
     def _prune(self) -> str:
-        live = self._live
-        keep = {live.session.path.resolve()}
-        if live.parent is not None:
-            keep.add(live.parent.resolve())
-        gone = recorder.prune(live.process.out_dir, live.recorder.keeping, time.time_ns(), frozenset(keep))
-        return f"{len(gone)} pieces of old recordings deleted"
-
-    def _retire(self) -> Problem | None:
-        """Not a problem, but a thing to do now and then."""
-        self._audit("prune_recordings", "they are kept for a while only", self._prune())
-        return None
+        return f"{self._live.prune()} pieces of old recordings deleted"
 
     def _halt(self) -> str:
         self._live.command("halt", HEALTH, {"reason": "what is decided could no longer be written down"})

@@ -67,6 +67,9 @@ Interval = Annotated[
 
 def main() -> None:
     """Entry point of ``argus`` and ``python -m daemon``."""
+    if sys.argv[1:2] == ["panic"]:  # by a process that has nothing of ours in it but one file
+        panic = Path(__file__).with_name("panic.py")
+        os.execv(sys.executable, [sys.executable, "-I", str(panic), *sys.argv[2:]])
     from daemon.doctor import intruders
 
     money.install()
@@ -294,6 +297,13 @@ app.command()(running.record)
 for _word in operating.COMMANDS:
     app.command()(_word)
 app.command()(why)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def panic() -> None:
+    """End a process that does not listen, within 3 s, and write down what was open. See `argus panic --help`."""
+
+
 app.command()(check_strategy)
 
 

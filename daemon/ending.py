@@ -147,6 +147,15 @@ def last_words_of(before: Session, state: StateRestored) -> list[str]:
     return lines
 
 
+def panicked(before: Session) -> bool:
+    """Whether ``argus panic`` had to end it: then nobody has taken back what it left open."""
+    try:
+        words = orjson.loads((before.path / LAST_WORDS).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(words, dict) and words.get("panic") is True
+
+
 def write_files(
     written: Session, summary: Mapping[str, Any], left: Sequence[Mapping[str, Any]], findings: Sequence[str]
 ) -> None:

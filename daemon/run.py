@@ -119,6 +119,7 @@ class Live:
         self.state_directory = held.path
         self.findings = Findings(held.path, clock.read, self._on_finding)
         self.mode_pending = ""
+        self._taking_back = False
         self._held, self._say = held, say
         self._stopping = asyncio.Event()
         self._reason, self._exit_code, self._signals = "", CLEAN, 0
@@ -167,7 +168,8 @@ class Live:
             {"session": self.session.path.name, "mode": self.request.mode, "boot": self.boot}, self._restored
         )
         self._held.began(self.session.path)
-        self._prune()
+        self.prune()
+        self._take_back()
         self.log.event("info", "session.opened", session=str(self.session.path), boot=self.boot)
         self._say(f"session {self.session.path}")
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -206,6 +208,9 @@ class Live:
             self._find(what)
         for line in ending.last_words_of(before, state):
             self._say(line)
+        if ending.panicked(before):
+            self._taking_back = True
+            self._find(f"argus panic ended {before.path.name}: its orders are taken back, look why", Level.CRITICAL)
         return state
 
     def _on_opened(self, _: FeedOpened) -> None:
@@ -369,12 +374,21 @@ class Live:
                 self.door.command("kill", "kill file", {"reason": self._kill_file.why})
             present = self._kill_file.present
 
-    def _prune(self) -> None:
-        """Let old recordings go; those of this session and of the one it continues stay."""
+    def prune(self) -> int:
+        """Let old recordings go, so many pieces; those of this session and of the one it continues stay."""
         kept = {self.session.path.resolve(), Path(self.session.manifest["parent"] or self.session.path).resolve()}
         keeping = _keeping(self.process.recording)
-        for piece in recorder.prune(self.process.out_dir, keeping, self.clock.read(), frozenset(kept)):
+        gone = recorder.prune(self.process.out_dir, keeping, self.clock.read(), frozenset(kept))
+        for piece in gone:
             self.log.event("info", "recording.pruned", piece=str(piece))
+        return len(gone)
+
+    def _take_back(self) -> None:
+        """After a panic: cancel what it left, and ask again until none of it is there."""
+        if self._taking_back and ending.anything_open(self.core):
+            self.door.command("cancel", "panic", {"reason": "left open by a session that argus panic ended"})
+        elif self.core.gate.state is not TradingState.DISCONNECTED:
+            self._taking_back = False
 
     async def _keep_house(self) -> None:
         piece = self.recorder.piece
@@ -383,7 +397,8 @@ class Live:
             self.door.flush()
             if self.recorder.piece != piece:
                 piece = self.recorder.piece
-                self._prune()
+                self.prune()
+            self._take_back()
             if self.door.broken:
                 self.stop(self.door.broken, ERROR)
 

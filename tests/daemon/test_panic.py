@@ -1,0 +1,151 @@
+"""A process that does not listen any more: gone within three seconds, and what it had open is known."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bus import money
+from daemon import panic, state
+from daemon.ending import open_orders
+from daemon.run import Live
+from tests.daemon.flood import CONFIG, Running
+from tests.daemon.live_world import records
+
+PANIC = Path(panic.__file__)
+ROOT = PANIC.parents[1]
+STUCK = """
+import asyncio, sys
+from pathlib import Path
+from bus import money
+from tests.daemon.flood import Running
+
+def wedge(live):
+    print("stuck", flush=True)
+    while True:
+        pass
+
+money.install()
+asyncio.run(Running(Path(sys.argv[1]), 500).through(wedge))
+"""
+
+
+@contextmanager
+def a_process_that_is_stuck(root: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-c", STUCK, str(root)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        try:
+            assert one.stdout.readline() == "stuck\n"
+            yield one
+        finally:
+            one.kill()
+
+
+def test_it_imports_nothing_of_ours_and_nothing_that_is_not_pythons_own():
+    tree = ast.parse(PANIC.read_text("utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_a_wedged_loop_is_gone_in_three_seconds_and_the_next_start_takes_its_orders_back(tmp_path: Path):
+    with a_process_that_is_stuck(tmp_path) as stuck:
+        begun = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-I", str(PANIC), "--state-dir", str(tmp_path / "state"), "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        took_s = time.monotonic() - begun
+
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert stuck.wait(1) == -signal.SIGKILL
+    assert took_s <= 3.0
+    state.Lock(tmp_path / "state" / "lock").release()
+    session = Path(json.loads((tmp_path / "state" / "state.json").read_text())["session"])
+    words = json.loads((session / "last_words.json").read_text())
+    assert words["panic"] is True
+    assert len(words["orders"]) == 20
+    assert words["orders"] == said["orders"]
+
+    world = Running(tmp_path, 200)
+
+    async def look(live: Live) -> None:
+        async with asyncio.timeout(10):
+            while live.core.exposure.count() or live.core.gate.state.value != "reconciled":
+                await asyncio.sleep(0.01)
+        live.stop("enough")
+
+    ended = asyncio.run(world.through(look, orders=0))
+
+    cancelled = {one["client_id"] for one in records(ended.session, "OrderCancelled")}
+    assert cancelled == {one["client_id"] for one in words["orders"]}
+    assert not records(ended.session, "OrderFilled")
+    assert any("argus panic ended" in what for what in world.said)
+    assert json.loads((ended.session / "last_words.json").read_text())["orders"] == []
+
+
+def test_a_process_that_listens_is_asked_and_ends_by_itself(tmp_path: Path):
+    world, done = Running(tmp_path, 500, config_text=CONFIG + "params = { rungs = 3 }\n"), []
+
+    async def act(live: Live) -> None:
+        done.append(await asyncio.to_thread(panic._ask, world.state))
+
+    ended = asyncio.run(world.through(act, orders=3))
+
+    assert done[0].startswith("halted, by ")
+    assert (ended.exit_code, ended.summary["orders_left"]) == (7, 0)
+    assert panic.panic(world.state)["steps"][0] == "nothing runs there"
+
+
+def test_it_reads_of_a_journal_what_the_core_knew(tmp_path: Path):
+    world = Running(tmp_path, 500, config_text=CONFIG + "params = { rungs = 5, held = 0.01 }\n")
+    known: list[object] = []
+
+    async def act(live: Live) -> None:
+        async with asyncio.timeout(10):
+            while not live.core.ledger.positions:
+                await asyncio.sleep(0.01)
+        live.door.flush()
+        held = {name: money.plain(p.size) for name, p in live.core.ledger.positions.items()}
+        known.extend([open_orders(live.core), held, *panic.what_was_open(live.session.journal)])
+        live.stop("enough")
+
+    asyncio.run(world.through(act, orders=4))
+
+    orders, held, read_orders, read_held = known
+    assert (read_orders, read_held) == (orders, held)
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--state-dir", "nowhere"], 3), (["--config", "nowhere.toml"], 2)])
+def test_where_nothing_ever_ran_it_says_so(outside: Path, words: list[str], code: int):
+    assert panic.main(words) == code
+
+
+def test_a_session_that_left_no_word_gets_one_and_one_that_did_keeps_it(tmp_path: Path):
+    session = tmp_path / "s"
+    session.mkdir()
+    (tmp_path / "state.json").write_text(json.dumps({"session": str(session)}))
+
+    first = panic.panic(tmp_path)
+    words = (session / "last_words.json").read_text()
+    os.utime(session / "last_words.json", (1, 1))
+    panic.panic(tmp_path)
+
+    assert first["exit_code"] == 0
+    assert "NOT known" in json.loads(words)["findings"][0]
+    assert (session / "last_words.json").stat().st_mtime == 1
