@@ -118,6 +118,11 @@ class Connection:
                 link.gone = True
                 await link.socket.close()
 
+    @property
+    def conn(self) -> str:
+        """The name under which the core knows the socket at hand."""
+        return self._link.conn if self._link is not None else ""
+
     def send(self, messages: Sequence[str]) -> None:
         """Say something on whatever sockets there are, as fast as the venue likes to be spoken to."""
         for link in (self._link, self._standby):

@@ -22,6 +22,7 @@ from feeds.port import Accept, LiveProtocol, Time
 
 LOOK_S = 0.25
 LIST_AGAIN_S = 3_600.0
+PAST_WITHIN_S = 5.0
 _ASK_FIRST_S, _ASK_LONGEST_S = 0.5, 8.0
 _RESUBSCRIBE_FIRST_S, _RESUBSCRIBE_LONGEST_S = 4.0, 8.0
 _RENEW_FIRST_S, _RENEW_LONGEST_S = 1.0, 4.0
@@ -137,15 +138,13 @@ class NativeFeed:
             )
             for number, line in enumerate(dialect.lines(wanted), 1)
         ]
-        self._holes = (-1, 0)
+        self._holes = (0, 0)
 
     async def run(self) -> None:
         try:
             async with Crew() as crew:
-                for tended in self.lines:
-                    crew.start(tended.connection.run())
-                crew.start(self._tend())
                 crew.start(self._ask())
+                crew.start(self._tend(crew))
                 await crew.over()
         finally:
             await self._network.close()
@@ -155,13 +154,21 @@ class NativeFeed:
 
     # --- looking after what we have ------------------------------------------------------------------------------
 
-    async def _tend(self) -> None:
-        listed_ns = None
+    async def _tend(self, crew: Crew) -> None:
+        """The past first, so that it is heard before the present; but the present waits only so long for it."""
+        listing = self._dialect.listing([wanted.symbol for wanted in self._wanted])
+        listed_ns = began = self._clock.now()
+        self._asks.want(listing)
+        self._ask_for_past(began)
+        while self._asks.is_busy and self._clock.now() - began < PAST_WITHIN_S * SECOND:
+            await self._clock.sleep(LOOK_S)
+        for tended in self.lines:
+            crew.start(tended.connection.run())
         while True:
             now = self._clock.now()
-            if listed_ns is None or now - listed_ns >= LIST_AGAIN_S * SECOND:
+            if now - listed_ns >= LIST_AGAIN_S * SECOND:
                 listed_ns = now
-                self._asks.want(self._dialect.listing([wanted.symbol for wanted in self._wanted]))
+                self._asks.want(listing)
             self.look(now)
             await self._clock.sleep(LOOK_S)
 
@@ -173,10 +180,9 @@ class NativeFeed:
                 self._asks.want(request)
             else:
                 self._subscribe_again({(wanted.instrument, "book") for wanted in self._of(symbol)}, now)
-        for conn in list(self.protocol.closing):
-            for tended in self.lines:
-                if conn.startswith(tended.connection.name):
-                    tended.connection.roll_over()
+        for tended in self.lines:
+            if tended.connection.conn in self.protocol.closing:
+                tended.connection.roll_over()
         self._subscribe_again(set(self.stale()), now)
         if self._past:
             self._fill_holes(now)
@@ -200,14 +206,17 @@ class NativeFeed:
                 tended.renewal.rest()
 
     def _fill_holes(self, now: int) -> None:
-        """Ask for bars at the start, and where trades may be missing since."""
+        """Ask for bars again where trades may be missing since."""
         holes = (sum(tended.connection.reconnects for tended in self.lines), self.protocol.counts.gaps)
         if holes != self._holes and all(tended.connection.open_s for tended in self.lines):
             self._holes = holes
-            for wanted in self._wanted:
-                for past in self._past:
-                    if request := self._dialect.past(wanted.symbol, past, now):
-                        self._asks.want(request)
+            self._ask_for_past(now)
+
+    def _ask_for_past(self, now: int) -> None:
+        for wanted in self._wanted:
+            for past in self._past:
+                if request := self._dialect.past(wanted.symbol, past, now):
+                    self._asks.want(request)
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -228,8 +237,8 @@ class NativeFeed:
                 await self._clock.sleep(self._asks.backoff.next_s(refused.retry_after_s))
                 continue
             failed = False
-            self._asks.backoff.reset()
             self._hear((Input(reply.raw, conn=conn, kind=HTTP, url=reply.url),))
+            self._asks.answered()
 
 
 class _Asks:
@@ -242,6 +251,15 @@ class _Asks:
         self._waiting: dict[str, None] = {}
         self._asked_ns: dict[str, int] = {}
         self._some = asyncio.Event()
+        self._in_flight = False
+
+    @property
+    def is_busy(self) -> bool:
+        return self._in_flight or bool(self._waiting)
+
+    def answered(self) -> None:
+        self._in_flight = False
+        self.backoff.reset()
 
     def want(self, path: str) -> None:
         self._waiting[path] = None
@@ -256,6 +274,7 @@ class _Asks:
                 if now - self._asked_ns.get(path, -SECOND) >= _ASK_FIRST_S * SECOND:
                     del self._waiting[path]
                     self._asked_ns[path] = now
+                    self._in_flight = True
                     if not self._waiting:
                         self._some.clear()
                     return path

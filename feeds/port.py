@@ -13,8 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from bus.clock import SECOND
 from bus.inputs import Input
 from bus.values import Instrument
+
+PAST_AFTER_NS = 5 * SECOND
+"""A bar that a venue tells when asked counts as closed so long after its end: by then even a clock that runs ahead of
+the venue's agrees, and one we build ourselves has closed.
+"""
 
 
 class Unparsed(Exception):  # not an error of ours: a fact about a frame
@@ -84,7 +90,7 @@ class LiveProtocol(VenueProtocol, Protocol):
         ...
 
     @property
-    def closing(self) -> Collection[str]:
+    def closing(self) -> Collection[str | None]:
         """Connections that the venue has announced it will close."""
         ...
 

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs, urlsplit
-from weakref import WeakSet
 
 from msgspec import UNSET, structs
 
-from bus.events import InstrumentListed, Kline, MarkPrice, Quote, Ticker, Trade
+from bus.events import InstrumentListed, Kline, MarkPrice, PastBar, Quote, Ticker, Trade
 from bus.values import Instrument, Kind, Side
 from feeds.binance import wire
 from feeds.binance.depth import Depth
+from feeds.binance.floors import Floors
 from feeds.binance.instruments import MARKETS, Instruments, guessed_name
 from feeds.binance.trades import TradeIds
 from feeds.binance.wire import MS_MAX, to_ns
-from feeds.port import Counts, KnownInstruments, Unparsed
+from feeds.port import PAST_AFTER_NS, Counts, KnownInstruments, Unparsed
 
 Parse = Callable[[str, int, str | None], Sequence[object]]
 
@@ -41,20 +41,6 @@ _EVENT_TYPES = {
     "markPriceUpdate": "markPrice",
 }
 _IGNORED = frozenset({"serverShutdown", "forceOrder", "avgPrice", "contractInfo"})
-
-
-_GROUND = (-1, -1, False)
-
-
-class _Floor:
-    """What of a stream was heard last, by what only rises in it. While a connection is rolled over, two sockets say the
-    same; what is not above the floor was heard before. It falls when no socket is left: a venue may start anew.
-    """
-
-    __slots__ = ("__weakref__", "last")
-
-    def __init__(self) -> None:
-        self.last: tuple[int, int, bool] = _GROUND
 
 
 class Heard:
@@ -90,8 +76,8 @@ class BinanceProtocol:
         self._last = _NO_STREAM
         self._last_parse: Parse = self._introduce
         self._open: set[str | None] = set()
-        self._floors: WeakSet[_Floor] = WeakSet()  # a stream forgotten takes its floor along
-        self.closing: set[str] = set()
+        self._floors = Floors()
+        self.closing: set[str | None] = set()
         self._makers: dict[str, Callable[[Heard], Parse]] = {
             "trade": self._futures_trades if self._futures else self._trades,
             "aggTrade": self._agg_trades,
@@ -127,6 +113,8 @@ class BinanceProtocol:
                     self._parsers.clear()  # every stream is introduced again, and its instrument listed
                 elif address.path.endswith("/depth"):
                     return self._book(parse_qs(address.query), raw, local_ns)
+                elif address.path.endswith("/klines"):
+                    return self._past(parse_qs(address.query), raw, local_ns)
             return ()
         except (*wire.UNREADABLE, ValueError) as error:
             raise Unparsed(_venue_error(raw) or str(error)) from None
@@ -136,21 +124,16 @@ class BinanceProtocol:
 
     def opened(self, conn: str | None, local_ns: int) -> Sequence[object]:
         self._open.add(conn)
-        self._forget(conn)
+        self.closing.discard(conn)
         return [event for heard in self._heard.values() for event in heard.depth.opened(conn, local_ns)]
 
     def lost(self, conn: str | None, local_ns: int) -> Sequence[object]:
         """Books kept up to date by ``conn`` are invalid. Trade ids go on: a jump after reconnecting is a gap."""
         self._open.discard(conn)
-        self._forget(conn)
+        self.closing.discard(conn)
         if not self._open:
-            for floor in self._floors:
-                floor.last = _GROUND
+            self._floors.fall()
         return [event for heard in self._heard.values() for event in heard.depth.lost(conn, local_ns)]
-
-    def _forget(self, conn: str | None) -> None:
-        if conn is not None:
-            self.closing.discard(conn)
 
     # --- what arrives for the first time, or in an unusual form ------------------------------------------------
 
@@ -168,7 +151,7 @@ class BinanceProtocol:
             head = wire.read_head(raw)
         if head.e in _IGNORED or (not head.e and head.result is not UNSET):
             self.counts.ignored += 1
-            if head.e == "serverShutdown" and conn is not None:
+            if head.e == "serverShutdown":
                 self.closing.add(conn)
             return ()
         kind = _EVENT_TYPES.get(head.e, head.e) or ("bookTicker" if head.u is not UNSET else "")
@@ -201,6 +184,17 @@ class BinanceProtocol:
         events = heard.depth.snapshot(book.lastUpdateId, book.bids, book.asks, to_ns(book.T), ns)
         return (*self._list(heard, ns), *events)
 
+    def _past(self, query: dict[str, list[str]], raw: str, ns: int) -> Sequence[object]:
+        """Bars that closed a while ago. The venue's last one is still forming, whatever our clock says of its end."""
+        heard = self._instrument(query.get("symbol", [""])[0].upper())
+        bars = []
+        for start, open_, high, low, close, volume, last, _, trades, *_ in wire.read_past(raw):
+            start_ns, end_ns = to_ns(start), to_ns(last + 1)
+            if start_ns < end_ns <= ns - PAST_AFTER_NS and low <= min(open_, close) <= max(open_, close) <= high:
+                span = end_ns - start_ns
+                bars.append(PastBar(heard.name, span, start_ns, end_ns, open_, high, low, close, volume, trades, ns))
+        return (*self._list(heard, ns), *bars)
+
     def _instrument(self, symbol: str) -> Heard:
         heard = self._heard.get(symbol)
         if heard is not None:
@@ -224,11 +218,6 @@ class BinanceProtocol:
         return (InstrumentListed(ns, instrument),)
 
     # --- one parser a stream -----------------------------------------------------------------------------------
-
-    def _floor(self) -> _Floor:
-        floor = _Floor()
-        self._floors.add(floor)
-        return floor
 
     def _trades(self, heard: Heard) -> Parse:
         name, ids, read = heard.name, heard.singles, wire.read_trade
@@ -276,7 +265,7 @@ class BinanceProtocol:
 
     def _quotes(self, heard: Heard) -> Parse:
         name, counts, read = heard.name, self.counts, wire.read_quote
-        floor = self._floor()
+        floor = self._floors.new()
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = read(raw).data
@@ -343,7 +332,7 @@ class BinanceProtocol:
 
     def _klines(self, heard: Heard) -> Parse:
         name, counts = heard.name, self.counts
-        floor = self._floor()
+        floor = self._floors.new()
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_kline(raw).data
@@ -366,7 +355,7 @@ class BinanceProtocol:
 
     def _tickers(self, heard: Heard) -> Parse:
         name, counts = heard.name, self.counts
-        floor = self._floor()
+        floor = self._floors.new()
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_ticker(raw).data
@@ -382,7 +371,7 @@ class BinanceProtocol:
 
     def _marks(self, heard: Heard) -> Parse:
         name, counts = heard.name, self.counts
-        floor = self._floor()
+        floor = self._floors.new()
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_mark(raw).data

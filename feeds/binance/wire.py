@@ -8,7 +8,7 @@ prints: NaN, infinities, prices that are not positive, negative sizes and times.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -210,6 +210,11 @@ class MarkFrame(msgspec.Struct, gc=False):
     data: MarkData
 
 
+# [1700000040000,"42000","42010","41990","42001","12.5",1700000099999,"525000",40,"6.1","256000","0"]
+# developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints#klinecandlestick-data
+PastRow = tuple[Time, Price, Price, Price, Price, Size, Time, Any, Id, Any, Any, Any]
+
+
 class VenueError(msgspec.Struct, gc=False):
     code: int = 0
     msg: str = ""
@@ -242,4 +247,5 @@ read_kline = _reader(KlineFrame)
 read_ticker = _reader(TickerFrame)
 read_mark = _reader(MarkFrame)
 read_book = _reader(BookData)
+read_past = _reader(list[PastRow])
 read_head = msgspec.json.Decoder(Head).decode

@@ -10,7 +10,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlencode
 
-from bus.clock import DAY, HOUR, MINUTE, SECOND
+from bus.clock import SECOND
+from feeds.coinbase import protocol
 from feeds.connection import Terms
 from feeds.live import Endpoints, Line, Past, Wanted
 
@@ -18,16 +19,7 @@ ENDPOINTS: Mapping[str, Endpoints] = {
     "coinbase": Endpoints(("wss://advanced-trade-ws.coinbase.com",), "https://api.coinbase.com"),
 }
 
-GRANULARITIES = {
-    MINUTE: "ONE_MINUTE",
-    5 * MINUTE: "FIVE_MINUTE",
-    15 * MINUTE: "FIFTEEN_MINUTE",
-    30 * MINUTE: "THIRTY_MINUTE",
-    HOUR: "ONE_HOUR",
-    2 * HOUR: "TWO_HOUR",
-    6 * HOUR: "SIX_HOUR",
-    DAY: "ONE_DAY",
-}
+GRANULARITIES = {span: name for name, span in protocol.GRANULARITIES.items()}
 _CANDLES_MAX = 350
 _CHANNELS = {
     "trade": "market_trades",

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import parse_qs
 
-from bus.clock import MINUTE
+import msgspec
+
+from bus.clock import DAY, HOUR, MINUTE, SECOND
 from bus.events import (
     BookInvalidated,
     BookRestored,
@@ -23,6 +26,7 @@ from bus.events import (
     DataGap,
     Kline,
     Levels,
+    PastBar,
     Quote,
     Ticker,
     Trade,
@@ -32,9 +36,20 @@ from feeds.coinbase import wire
 from feeds.coinbase.depth import Books, Numbering
 from feeds.coinbase.instruments import Instruments, ReadProducts, read_advanced, read_exchange
 from feeds.coinbase.rfc3339 import nanoseconds
-from feeds.port import Counts, KnownInstruments
+from feeds.port import PAST_AFTER_NS, Counts, KnownInstruments
 
 CANDLE_NS = 5 * MINUTE
+GRANULARITIES = {
+    "ONE_MINUTE": MINUTE,
+    "FIVE_MINUTE": 5 * MINUTE,
+    "FIFTEEN_MINUTE": 15 * MINUTE,
+    "THIRTY_MINUTE": 30 * MINUTE,
+    "ONE_HOUR": HOUR,
+    "TWO_HOUR": 2 * HOUR,
+    "SIX_HOUR": 6 * HOUR,
+    "ONE_DAY": DAY,
+}
+_PAST = msgspec.json.Decoder(wire.PastCandles, strict=False)
 
 _TAKER = {"BUY": Side.SELL, "SELL": Side.BUY, "buy": Side.SELL, "sell": Side.BUY}
 
@@ -63,10 +78,27 @@ class _CoinbaseProtocol:
         return self._handlers[type(message)](message, local_ns, conn)
 
     def reply(self, url: str, raw: str, local_ns: int) -> Sequence[object]:
-        """Of the REST answers only the product list is of use: both venues send their books over the socket."""
+        """Of the REST answers the product list and past candles are of use; books come over the socket."""
+        path, _, query = url.partition("?")
+        if path.endswith("/candles"):
+            return self._past(path.rpartition("/candles")[0].rpartition("/")[2], query, raw, local_ns)
         if not url.partition("?")[0].endswith("/products"):
             return ()
         return self._instruments.learn(self._read_products(self.venue, raw), local_ns)
+
+    def _past(self, symbol: str, query: str, raw: str, ns: int) -> Sequence[object]:
+        """Advanced Trade's bars, oldest first. One that ended a moment ago may still change."""
+        span = GRANULARITIES.get(parse_qs(query).get("granularity", [""])[0])
+        if span is None:
+            return ()
+        out: list[object] = []
+        name = self._instruments.name(symbol, ns, out)
+        for bar in reversed(wire.decode(_PAST, raw).candles):
+            start_ns = bar.start * SECOND
+            if start_ns + span <= ns - PAST_AFTER_NS and bar.low <= min(bar.open, bar.close):
+                prices = bar.open, bar.high, bar.low, bar.close
+                out.append(PastBar(name, span, start_ns, start_ns + span, *prices, bar.volume, 0, ns))
+        return out
 
     def opened(self, conn: str | None, local_ns: int) -> Sequence[object]:
         return self._break_books(conn, local_ns, "connection reopened")

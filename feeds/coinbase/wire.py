@@ -106,6 +106,21 @@ class CandlesEvent(Struct, gc=False):
     candles: list[Candle]
 
 
+class PastCandle(Struct, gc=False):
+    # {"start":"1700000040","low":"41990","high":"42010","open":"42000","close":"42001","volume":"12.5"}, newest first
+    # docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public/get-public-product-candles
+    start: Seconds
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Size
+
+
+class PastCandles(Struct, gc=False):
+    candles: list[PastCandle]
+
+
 class Candles(Numbered, gc=False):
     events: list[CandlesEvent]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus.clock import MINUTE, SECOND
-from bus.events import DataGap, FeedLost, Trade
+from bus.events import DataGap, FeedLost, PastBar, Trade
 from bus.values import Side
 from feeds.bars import GRACE_NS, OFFSET_SAMPLES, EmptyBars
 from tests.feeds.bar_stage import GAP, T0, Stage, ohlcv, trade
@@ -283,3 +283,27 @@ def test_bars_of_a_recorded_session_equal_pandas_resample(recordings: Path, inte
     assert [bar.volume for bar in bars] == pytest.approx(expected["volume"].tolist(), rel=1e-9)
     assert [bar.trades for bar in bars] == expected["trades"].tolist()
     assert [bar.closed for bar in bars] == [True] * (len(bars) - 1) + [False]
+
+
+def past(start_s: int, close: float = 5.0) -> PastBar:
+    start_ns = T0 + start_s * SECOND
+    return PastBar("sim:A", MINUTE, start_ns, start_ns + MINUTE, close, close, close, close, 1.0, 1, T0)
+
+
+def test_bars_from_the_venue_fill_what_lies_between_the_last_closed_and_the_one_that_forms():
+    stage = Stage(MINUTE)
+
+    stage.hear(past(-120), past(-60), trade(1, 10), past(-60), past(0), trade(60, 11))
+    stage.hear(trade(300, 12), past(60), past(120), past(180), past(240), past(300))
+
+    assert [(bar.start_ns - T0) // SECOND for bar in stage.bars] == [-120, -60, 0, 60, 120, 180, 240]
+    assert [bar.backfilled for bar in stage.bars] == [True, True, False, False, True, True, True]
+    assert all(bar.closed and not bar.gap for bar in stage.bars)
+
+
+def test_bars_from_the_venue_of_a_length_nobody_asked_for_are_nobody_s():
+    stage = Stage(SECOND)
+
+    stage.hear(past(-60))
+
+    assert stage.bars == []

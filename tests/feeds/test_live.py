@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bus.clock import MINUTE
 from bus.events import (
     BookInvalidated,
     BookRestored,
@@ -16,6 +17,7 @@ from bus.events import (
     FeedRetired,
     InputFaulted,
     InstrumentListed,
+    PastBar,
     Quote,
     SourceSwitched,
     StreamStale,
@@ -24,6 +26,7 @@ from bus.events import (
 from bus.inputs import Input
 from daemon.sources import protocol_of
 from feeds.binance.live import BinanceDialect
+from feeds.live import Past
 from sandbox.market import START_NS
 from tests.feeds.live_bench import MAX_AGE_S, Bench, core, replayed, world
 from tests.sandbox.running import seeded
@@ -229,3 +232,22 @@ async def test_a_book_is_not_replaced_by_an_older_one_while_two_sockets_carry_it
     other("disconnect", "b")
 
     assert not book.usable
+
+
+async def test_the_past_comes_before_the_present_and_again_after_a_hole():
+    async with world(VENUES, past=[Past(MINUTE, 5)]) as there:
+        await there.pass_time(70)
+        heard = {bench.venue: bench.of(PastBar) for bench in there.benches}
+        there.fault(kind="cut", for_s=1)
+        await there.pass_time(8)
+
+    for bench in there.benches:
+        kinds = [type(event) for event in bench.of(PastBar, Trade)]
+        past = heard[bench.venue]
+        assert kinds[: len(past)] == [PastBar] * len(past)
+        assert 4 <= len(past) <= 6
+        assert all(later.start_ns == earlier.end_ns for earlier, later in pairwise(past))
+        assert past[-1].end_ns <= START_NS
+        assert {bar.end_ns - bar.start_ns for bar in past} == {MINUTE}
+        again = bench.of(PastBar)[len(past) :]
+        assert again[-1].end_ns > START_NS, "the minute that was heard, as the venue tells it"
