@@ -282,10 +282,13 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command()
-def demo(json: Json = False) -> None:
-    """Generate a small synthetic market, trade it, and show the result. Needs no network and no data."""
+def demo(
+    for_: Annotated[float, typer.Option("--for", metavar="SECONDS", min=1, help="How long to trade.")] = 30.0,
+    json: Json = False,
+) -> None:
+    """Trade an invented market live, on paper, and show the result. Needs no network and no data."""
     module, _, name = UPPER["demo"].partition(":")
-    summary = getattr(importlib.import_module(module), name)(_out, _err)
+    summary = getattr(importlib.import_module(module), name)(_out, _err, for_)
     if json:
         _json(summary)
 
