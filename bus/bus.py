@@ -9,14 +9,22 @@ reported and the rest still run: what a failure means is decided above.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
+from bus.clock import Clock
 from bus.inbox import Inbox, Overflow
 
 Event = TypeVar("Event")
 Handler = Callable[[Any], object]
 OnFailure = Callable[[Handler, object, Exception], None]
+
+
+class Stamped(Protocol):
+    """An event that says when we heard it."""
+
+    @property
+    def local_ns(self) -> int: ...
 
 
 class Subscription:
@@ -66,23 +74,39 @@ class Bus:
             self._backlog.append(event)
             return
         self._busy = True
-        backlog = self._backlog
-        routes = self._routes
         try:
-            for handler in routes[type(event)]:
+            for handler in self._routes[type(event)]:
                 try:
                     handler(event)
                 except Exception as error:
                     self._on_failure(handler, event, error)
-            while backlog:
-                event = backlog.popleft()
+            if self._backlog:
+                self._drain()
+        finally:
+            self._busy = False
+
+    def publish_stamped(self, events: Iterable[Stamped], clock: Clock) -> None:
+        """``publish`` for a batch of events that say when we heard them: the clock is turned to each on the way."""
+        assert not self._busy, "a batch comes through the door, not out of a handler"
+        routes, backlog = self._routes, self._backlog
+        for event in events:
+            ns = event.local_ns
+            if ns < clock.now:
+                ns = clock.now
+            if clock.due <= ns:
+                clock.turn(ns)
+            clock.now = ns
+            self._busy = True
+            try:
                 for handler in routes[type(event)]:
                     try:
                         handler(event)
                     except Exception as error:
                         self._on_failure(handler, event, error)
-        finally:
-            self._busy = False
+                if backlog:
+                    self._drain()
+            finally:
+                self._busy = False
 
     def publish_all(self, events: Sequence[object]) -> None:
         """Deliver events that happened together: all of them before anything that follows from the first."""
@@ -111,6 +135,17 @@ class Bus:
         A slow consumer loses events by ``policy`` and never slows or changes the core.
         """
         return Stream(self, event_type, Inbox(capacity, policy))
+
+    def _drain(self) -> None:
+        """Deliver what was published meanwhile, and what is published by that, in order."""
+        backlog, routes = self._backlog, self._routes
+        while backlog:
+            event = backlog.popleft()
+            for handler in routes[type(event)]:
+                try:
+                    handler(event)
+                except Exception as error:
+                    self._on_failure(handler, event, error)
 
     def _reroute(self, event_type: type) -> None:
         # A new tuple, so that a delivery under way keeps the route it started with.

@@ -78,15 +78,7 @@ class Intake:
 
     def accept_rows(self, rows: Sequence[Row]) -> None:
         """Rows of a table: already events, stamped with the time their feed gave them."""
-        clock, publish = self._clock, self._bus.publish
-        for row in rows:
-            ns = row.local_ns
-            if ns < clock.now:
-                ns = clock.now
-            if clock.due <= ns:
-                clock.turn(ns)
-            clock.now = ns
-            publish(row)
+        self._bus.publish_stamped(rows, self._clock)
         self.rows += len(rows)
         self._settle()
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from bus.bus import Bus, OnFailure
+from bus.bus import Bus, OnFailure, Stamped
+from bus.clock import Clock
 from bus.events import (
     Bar,
     CouncilVoted,
@@ -220,3 +221,11 @@ class _WatchedBus(Bus):
         super().publish(event)
         if probe.facts is not None and not self._busy:
             probe.end()
+
+    def publish_stamped(self, events: Iterable[Stamped], clock: Clock) -> None:
+        for event in events:
+            ns = max(event.local_ns, clock.now)
+            if clock.due <= ns:
+                clock.turn(ns)
+            clock.now = ns
+            self.publish(event)

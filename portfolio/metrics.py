@@ -20,7 +20,8 @@ round_trips          from flat to flat, after fees and funding                  
 win_rate             trips that won / trips                                               fraction
 profit_factor        sum of what won / sum of what lost                                   ratio
 expectancy           mean result of a trip                                                account asset
-slippage_bps         mean of (price - arrival mid) / mid, paid more or got less: positive 1/10,000
+slippage_bps         sum of size * (price - arrival mid), paid more or got less:   1/10,000
+                     positive / sum of size * arrival mid
 fees.ASSET           fees paid, less rebates                                              that asset
 ==================== ==================================================================== ===========================
 """
@@ -29,11 +30,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from bus.bus import Bus
 from bus.clock import DAY, SECOND
 from bus.events import OrderFilled
+from bus.money import from_float
 from bus.values import ZERO, Side
 from portfolio.equity import Equity
 from portfolio.exposure import Exposure
@@ -58,7 +61,7 @@ class SlippageMeter:
 
     def __init__(self, exposure: Exposure) -> None:
         self._exposure = exposure
-        self._sums: dict[str, list[float]] = {}  # by instrument: sizes times bps, sizes
+        self._sums: dict[str, list[Decimal]] = {}  # by instrument: lost to slippage, worth at arrival
         self.unmeasured = 0
 
     def attach(self, bus: Bus) -> None:
@@ -66,21 +69,21 @@ class SlippageMeter:
         bus.subscribe(OrderFilled, self.on_fill)
 
     def bps(self) -> dict[str, float]:
-        """The mean over the fills of each instrument, size for size."""
-        return {instrument: weighted / size for instrument, (weighted, size) in self._sums.items()}
+        """Of each instrument, all fills taken together."""
+        return {instrument: float(lost) / float(worth) * 1e4 for instrument, (lost, worth) in self._sums.items()}
 
     def on_fill(self, fill: OrderFilled) -> None:
         order = self._exposure.find(fill.intent_id)
         if order is None or not order.mid > 0.0:
             self.unmeasured += 1
             return
-        price, size, mid = float(fill.price), float(fill.size), order.mid
-        worse = price - mid if fill.side is _BUY else mid - price
         sums = self._sums.get(fill.instrument)
         if sums is None:
-            sums = self._sums[fill.instrument] = [0.0, 0.0]
-        sums[0] += size * 1e4 * worse / mid
-        sums[1] += size
+            sums = self._sums[fill.instrument] = [ZERO, ZERO]
+        size = fill.size
+        worth, paid = size * from_float(order.mid), size * fill.price
+        sums[0] += paid - worth if fill.side is _BUY else worth - paid
+        sums[1] += worth
 
 
 def summary(

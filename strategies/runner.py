@@ -406,17 +406,17 @@ def window_hash(bars: Iterable[Bar]) -> str:
 
 def _check(seat: Seat, wish: object) -> None:
     """A wish must be one, name the strategy's own orders only, and be fit to be written down."""
-    if isinstance(wish, PairIntent):
-        for leg in (wish.first, wish.second):
-            if not isinstance(leg, Intent) or leg.action is _HOLD:
-                raise TypeError("the legs of a pair are two intents that want something")
-            _check(seat, leg)
-        return
     if isinstance(wish, Intent):
         if not 0.0 <= wish.confidence <= 1.0:
             raise ValueError(f"confidence is a fraction, not {wish.confidence}")
         if wish.meta is None and wish.reason.isascii():
             return
+    elif isinstance(wish, PairIntent):
+        for leg in (wish.first, wish.second):
+            if not isinstance(leg, Intent) or leg.action is _HOLD:
+                raise TypeError("the legs of a pair are two intents that want something")
+            _check(seat, leg)
+        return
     elif isinstance(wish, (CancelIntent, ReplaceIntent)):
         if wish.intent_id.rpartition("-")[0] != seat.id:
             raise ValueError(f"{wish.intent_id!r} is not an intent of {seat.id}")
