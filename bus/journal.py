@@ -185,9 +185,11 @@ class Chain:
         numbered = zip(count(self.seq), map(_NAMES.__getitem__, map(type, events)), events, strict=False)
         bodies = _encode_lines(list(numbered)).splitlines()
         hashes: list[bytes] = []
-        head = self.head
+        head, fresh = self.head, sha256().copy
         for body in bodies:
-            head = sha256(head + body).digest()
+            digest = fresh()  # a copy costs less than a new one
+            digest.update(head + body)
+            head = digest.digest()
             hashes.append(head)
         self.head = head
         self.seq += len(bodies)

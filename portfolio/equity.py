@@ -20,7 +20,7 @@ The session starts when the account can first be valued after the first market e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -39,7 +39,6 @@ __all__ = ["CannotValue", "Equity"]
 
 _SLACK = 1e-9  # of equity: more than the float figure ever differs from the exact one
 _MOVES = 4_096
-_KINDS = 4  # of market events that may set a mark
 _SELL = Side.SELL
 _NO_BAND = math.inf, -math.inf
 _CENT = 5e-324  # the smallest price there is
@@ -332,6 +331,7 @@ class Equity:
         value = self._value + size * (mark - float(fill.price)) - float(fill.fee)
         if held is None:
             self._held[name] = Held(mark, size)
+            self._listen(waiting=False, depth=self._depth((name,)))
         else:
             weight = held.weight or 0.0  # it is never None where things are simple
             value += weight * (mark - held.counted)
@@ -340,8 +340,6 @@ class Equity:
         self._value = value
         if not position.lots and not (position.spot and self._ledger.cash.get(position.instrument.base)):
             del self._held[name]
-        elif self._heard_depth < _KINDS:
-            self._listen(waiting=False, depth=self._depth(self._held))
         if value > self.peak or value < self._floor:
             self._look()
         else:
@@ -408,7 +406,7 @@ class Equity:
                 there.weight += amount
         return total, held
 
-    def _depth(self, held: Mapping[str, Held]) -> int:
+    def _depth(self, held: Iterable[str]) -> int:
         """How many kinds of market event, in order of preference, may set the mark of something held."""
         market = self._market
         known: tuple[Mapping[str, object], ...] = (market.marks, market.trades, market.bars)

@@ -114,7 +114,7 @@ class Gate:
             self._refuse(decision.intent_id, decision.strategy, intent.instrument, *reason)
             return
         try:
-            market_price = translator.exact(mid)
+            market_price = money.from_float(mid)
             reach = self._exposure.position_if_all_fill(instrument.name)
             order = self._order(decision, instrument, market_price, reach)
             proposal = self._proposal(order, instrument, mid, order.price or market_price, reach)
@@ -186,7 +186,7 @@ class Gate:
             return "stale_data", self._market.stale[name]
         if self._equity.start is None:
             return "no_value", "something the account holds has no price yet, so its losses cannot be watched"
-        if not mid > 0.0:
+        if not 0.0 < mid < math.inf:
             return "no_market", f"{name} has no usable market: its book is invalid, one-sided, crossed or not heard yet"
         return ()
 
