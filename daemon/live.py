@@ -148,8 +148,8 @@ class Door:
         """Send a token past everybody who must be alive for an order to be sent; where it got stuck, empty where it
         came through. It is no input: the clock stands, nothing is recorded.
         """
-        if self.broken or self._ended:
-            return self.broken or "the door is closed"
+        if self.broken or self._ended:  # a session that has ended waits for nobody's order
+            return self.broken
         token = Token()
         self.core.bus.publish(token)
         if not token.seen:
