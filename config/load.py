@@ -9,17 +9,18 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from config.schema import Config, InstrumentTerms, Regime, Trading, Venue
+from config import surroundings
+from config.schema import Config, InstrumentTerms, Trading, Venue
 
 PREFIX = "ARGUS__"
 DELIMITER = "__"
@@ -35,20 +36,75 @@ class _Layer(NamedTuple):
     values: dict[str, Any]
 
 
-def load(path: Path | None, overrides: Sequence[str], environ: Mapping[str, str]) -> Config:
-    """The resolved configuration; without ``path`` the file is the one ARGUS_CONFIG names, if any."""
+def load(
+    path: Path | None, overrides: Sequence[str], environ: Mapping[str, str], *, only_tighter: bool = False
+) -> Config:
+    """The resolved configuration; without ``path`` the file is the one ARGUS_CONFIG names, if any.
+
+    ``only_tighter``: variables may tighten limits and not loosen them. Raises ConfigError with every fault at once.
+    """
     if path is None and environ.get(FILE_VARIABLE):
         path = Path(environ[FILE_VARIABLE])
-    layers = [
-        # The models a venue starts from, so that `venue.entry.low_ms = 20` says of which model.
-        _Layer("the defaults", {"trading": {"venue": Venue().model_dump()}}),
-        *_named_strategy(environ),
-        *([_file(path)] if path is not None else []),
-        *_documented(environ),
-        *_environment(environ),
-        *(_override(text) for text in overrides),
-    ]
-    return _resolved(layers)
+    faults = list(surroundings.faults(environ))
+    # The models a venue starts from, so that `venue.entry.low_ms = 20` says of which model.
+    layers = [_Layer("the defaults", {"trading": {"venue": Venue().model_dump()}}), *_named_strategy(environ)]
+    if path is not None:
+        layers += _kept(faults, _file, path)
+    below = len(layers)
+    for place, found in surroundings.layers(environ):
+        layers += _documented(found, place)
+        layers += _environment(found, place, faults)
+    above = len(layers)
+    for text in overrides:
+        layers += _kept(faults, _override, text)
+    try:
+        config = _resolved(layers)
+        if only_tighter and not faults:
+            faults += _looser(_resolved(layers[:below]), _resolved(layers[:above]))
+    except ConfigError as error:
+        faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
+    return config
+
+
+Made = TypeVar("Made")
+
+
+def _kept(faults: list[str], make: Callable[..., Made], *words: Any) -> list[Made]:
+    """What ``make`` makes, or nothing and its fault among the others."""
+    try:
+        return [make(*words)]
+    except ConfigError as error:
+        faults.append(str(error))
+        return []
+
+
+_LESS_IS_LOOSER = ("per_s",)
+
+
+def _looser(below: Config, above: Config) -> list[str]:
+    """Limits that variables would loosen."""
+    found: list[str] = []
+
+    def compare(path: str, was: Any, wanted: Any) -> None:
+        if isinstance(was, Mapping):
+            for key in was:
+                if key in wanted:
+                    compare(f"{path}.{key}", was[key], wanted[key])
+                else:
+                    found.append(f"environment: trading.{path}.{key}: would be gone, and variables only tighten limits")
+        elif isinstance(was, (int, float, Decimal)) and not isinstance(was, bool):
+            name = path.rpartition(".")[2]
+            reverse = name in _LESS_IS_LOOSER or name.startswith("min_")
+            if wanted < was if reverse else wanted > was:
+                found.append(
+                    f"environment: trading.{path} = {wanted}: looser than {was}, and variables only tighten limits; "
+                    "set it in the file"
+                )
+
+    compare("limits", below.trading.limits.model_dump(), above.trading.limits.model_dump())
+    return found
 
 
 def changed(trading: Trading, overrides: Sequence[str]) -> Trading:
@@ -87,32 +143,36 @@ def _file(path: Path) -> _Layer:
         raise ConfigError(f"{path}: is not TOML: {error}; correct that line") from None
 
 
-def _environment(environ: Mapping[str, str]) -> list[_Layer]:
+def _environment(environ: Mapping[str, str], place: str, faults: list[str]) -> list[_Layer]:
     """One layer for all variables of ours; each must arrive somewhere, or it was misspelt."""
-    for name in environ:
-        if re.match(r"ARGUS_(TRADING|PROCESS)_", name, re.IGNORECASE):
-            raise ConfigError(f"environment: {name}: settings begin with {PREFIX}, with two underscores; rename it")
+    faults += [
+        f"{place}: {name}: settings begin with {PREFIX}, with two underscores; rename it"
+        for name in environ
+        if re.match(r"ARGUS_(TRADING|PROCESS)_", name, re.IGNORECASE)
+    ]
     ours = {name: text for name, text in environ.items() if name.upper().startswith(PREFIX)}
-    if not ours:
-        return []
-    for name in ours:
+    for name in list(ours):
         if not re.fullmatch(r"[A-Za-z0-9_]+", name):
             # Names of variables have no case and no colons, so they cannot name an instrument.
             table, _, key = name.rpartition(DELIMITER)
-            raise ConfigError(f"environment: {name}: {key!r} cannot be part of a name; set the table: {table}={{...}}")
+            faults.append(f"{place}: {name}: {key!r} cannot be part of a name; set the table: {table}={{...}}")
+            del ours[name]
+    values: dict[str, Any] = {}
+    if ours:
+        from config.environment import read_variables
 
-    from config.environment import read_variables
-
-    values = read_variables(ours, PREFIX, DELIMITER, _value)
+        values = read_variables(ours, PREFIX, DELIMITER, _value)
     for name in ours:
         path = _path_of_variable(name)
         if _depth(values, path) < len(path):
             close = _nearest(path[0], Config.model_fields) if len(path) > 1 else ""
-            raise ConfigError(f"environment: {name}: there is no such setting, or it is set as a whole as well{close}")
+            faults.append(f"{place}: {name}: there is no such setting, or it is set as a whole as well{close}")
+    if not values:
+        return []
     match values:
         case {"trading": {"cash": dict(cash)}}:
             values["trading"]["cash"] = {asset.upper(): amount for asset, amount in cash.items()}
-    return [_Layer("environment", values)]
+    return [_Layer(place, values)]
 
 
 def _named_strategy(environ: Mapping[str, str]) -> list[_Layer]:
@@ -125,12 +185,11 @@ def _named_strategy(environ: Mapping[str, str]) -> list[_Layer]:
     return [_Layer("environment, ARGUS_STRATEGY_MODULE", {"trading": {"strategies": [entry]}})]
 
 
-def _documented(environ: Mapping[str, str]) -> list[_Layer]:
+def _documented(environ: Mapping[str, str], place: str) -> list[_Layer]:
     """Variables that older documents name for a setting of ours."""
-    regime = {f"REGIME_{field.upper()}": field for field in Regime.model_fields}
     return [
-        _Layer(f"environment, {name}", {"trading": {"regime": {field: _value(environ[name])}}})
-        for name, field in regime.items()
+        _Layer(f"{place}, {name}", {"trading": {table: {key: _value(environ[name])}}})
+        for name, (table, key) in surroundings.DOCUMENTED.items()
         if name in environ
     ]
 
@@ -263,8 +322,8 @@ def _depth(values: Any, path: Sequence[str | int]) -> int:
 def _origin(layer: _Layer, path: Sequence[str | int]) -> str:
     return (
         layer.origin
-        if layer.origin != "environment"
-        else f"environment, {PREFIX}{DELIMITER.join(map(str, path)).upper()}"
+        if layer.origin not in (surroundings.ENVIRONMENT, surroundings.DOTENV)
+        else f"{layer.origin}, {PREFIX}{DELIMITER.join(map(str, path)).upper()}"
     )
 
 

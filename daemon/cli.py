@@ -26,6 +26,7 @@ from daemon.commands import running
 from daemon.commands.check_strategy import check_strategy
 from daemon.commands.council import council
 from daemon.commands.sandbox import sandbox
+from daemon.commands.settings import config as settings
 from daemon.commands.why import why
 from daemon.errors import (
     CLEAN,
@@ -94,7 +95,9 @@ def guarded(call: Callable[[], Any]) -> int:
         code = exit_code(error)
         if code is None:
             raise
-        _err.print(f"argus: {error}", style="red", markup=False)
+        from daemon.credentials import redact
+
+        _err.print(redact(f"argus: {error}"), style="red", markup=False)
         return code
     return CLEAN
 
@@ -134,7 +137,7 @@ def replay(
         list[str] | None, typer.Option(help="k=v,k=v or a JSON object; one for each --strategy, in order.")
     ] = None,
     interval: Interval = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file; see config/example.toml.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file; see config/examples/everything.toml.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the simulated venue's draws.")] = None,
     venue: Venue = None,
@@ -146,7 +149,9 @@ def replay(
     json: Json = False,
 ) -> None:
     """Run recorded market data through strategies, the risk gate and the simulated venue."""
+    from config import surroundings
     from daemon import app as daemon
+    from daemon import credentials
     from daemon.replay import run_async
     from daemon.summary import print_result, print_terms
 
@@ -162,8 +167,10 @@ def replay(
         parse_speed(speed),
         out,
         instrument,
-        os.environ,
+        credentials.here(),
     )
+    for note in surroundings.notes(request.environ):
+        _err.print(credentials.redact(note), markup=False)
     if config is None:
         print_terms(_err, daemon.resolve(request).trading)
     with progress("replaying") as watch:
@@ -308,6 +315,7 @@ def panic() -> None:
 
 
 app.command()(check_strategy)
+app.add_typer(settings, name="config")
 
 
 def parse_params(text: str) -> dict[str, Any]:

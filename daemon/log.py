@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import structlog
 
 from daemon.aside import Aside
+from daemon.credentials import redact
 from daemon.session import identity_of
 
 RUN_LOG = "run.log"
@@ -33,6 +34,7 @@ class RunLog:
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(),
+                _redacted,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
             cache_logger_on_first_use=True,
@@ -74,3 +76,8 @@ class _Lines:
         self.write = lines
 
     def flush(self) -> None: ...
+
+
+def _redacted(_logger: Any, _name: str, line: Any) -> str:
+    """The last hand a line goes through: no secret that we know of is in it."""
+    return redact(line)

@@ -27,6 +27,7 @@ from bus.inputs import Input
 from bus.journal import Journal
 from bus.values import Instrument, TradingState
 from config import load as config
+from config import surroundings
 from config.schema import Limits, Process, Recording, Trading, canonical
 from daemon import calibration, ending, models, recorder, session
 from daemon.attendant import Attendant
@@ -77,7 +78,9 @@ async def run(
     request: RunRequest, feeds: Feeds, clock: Clock | None = None, say: Callable[[str], None] = lambda _text: None
 ) -> Ended:
     """From the first lock to the exit code. Raises LockHeld, Usage, ConfigError, SessionError, JournalError."""
-    loaded = config.load(request.config_file, request.overrides, request.environ)
+    loaded = config.load(request.config_file, request.overrides, request.environ, only_tighter=True)
+    for note in surroundings.notes(request.environ):
+        say(note)
     clock = clock or WallClock(loaded.test.rate, loaded.test.since_ns or None)
     held = StateDirectory.open(loaded.process.state_dir, request.mode)
     try:

@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 refused (the process says why), 3 nothing runs there, 5 it
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ _out = Console(soft_wrap=True, highlight=False)
 StateDir = Annotated[
     Path | None, typer.Option("--state-dir", help="Of the process to talk to; the configuration's otherwise.")
 ]
-ConfigFile = Annotated[Path | None, typer.Option(help="The process's TOML file; see config/example.toml.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="The process's TOML file; see config/examples/everything.toml.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")]
 Reason = Annotated[str, typer.Option(help="For the record.")]
@@ -34,8 +33,9 @@ Switch = Annotated[str, typer.Argument(metavar="on|off")]
 def client(state_dir: Path | None, config: Path | None, overrides: list[str] | None, timeout_s: float) -> Client:
     if state_dir is None:
         from config import load
+        from daemon.credentials import here
 
-        state_dir = load.load(config, overrides or (), os.environ).process.state_dir
+        state_dir = load.load(config, overrides or (), here()).process.state_dir
     return Client(state_dir, timeout_s)
 
 

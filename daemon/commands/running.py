@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from daemon.errors import CLEAN
 
 _err = Console(stderr=True, soft_wrap=True, highlight=False)
 
-ConfigFile = Annotated[Path | None, typer.Option(help="A TOML file; see config/example.toml.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="A TOML file; see config/examples/everything.toml.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
 Out = Annotated[Path | None, typer.Option(help="The session's directory; a new one under var/sessions otherwise.")]
 ForSeconds = Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="Stop after so long.")]
@@ -47,12 +46,12 @@ def record(
 def _session(
     mode: str, config: Path | None, overrides: list[str] | None, out: Path | None, for_s: float | None, json: bool
 ) -> None:
-    from daemon import feeding
+    from daemon import credentials, feeding
     from daemon import run as running
     from daemon.aside import Aside
     from daemon.replay import run_async
 
-    request = running.RunRequest(config, overrides or (), out, for_s, os.environ, mode)
+    request = running.RunRequest(config, overrides or (), out, for_s, credentials.here(), mode)
     say = Aside(lambda text: _err.print(text, markup=False), "console")
     ended = run_async(running.run(request, feeding.feeds, say=say))
     say.close()

@@ -20,7 +20,7 @@ from config.load import ConfigError, known_instruments, load
 from config.schema import Config, FixedLatency, InstrumentTerms, Trading, UniformLatency, canonical
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "config" / "example.toml"
+EXAMPLE = ROOT / "config" / "examples" / "everything.toml"
 
 
 def toml(folder: Path, text: str) -> Path:
