@@ -271,16 +271,21 @@ def report(session: SessionDir, json: Json = False) -> None:
 
 
 @app.command()
-def doctor(json: Json = False) -> None:
-    """Look over this installation and say what is missing and what to do about it."""
+def doctor(
+    config: Annotated[Path | None, typer.Option(help="The TOML file to look at; ARGUS_CONFIG's otherwise.")] = None,
+    online: Annotated[bool, typer.Option(help="Also ask the configured venues what time it is.")] = False,
+    json: Json = False,
+) -> None:
+    """Look over this installation and its settings, and say what is missing and what to do about it."""
+    from daemon import checkup, credentials
     from daemon.doctor import checks
 
-    findings = checks()
+    findings = [*checks(), *checkup.checks(config, credentials.here(), online=online)]
     for finding in findings:
         mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}[finding.status]
         todo = f" → {finding.todo}" if finding.todo else ""
         _out.print(mark, end=" ")
-        _out.print(f"{finding.name}: {finding.detail}{todo}", markup=False)
+        _out.print(credentials.redact(f"{finding.name}: {finding.detail}{todo}"), markup=False)
     failed = any(finding.status == "fail" for finding in findings)
     if json:
         _json({"ok": not failed, "findings": [[f.name, f.status, f.detail, f.todo] for f in findings]})

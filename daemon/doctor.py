@@ -68,8 +68,8 @@ OPTIONAL: Mapping[str, tuple[str, str]] = {
 }
 
 
-def checks(var: Path = Path("var")) -> list[Finding]:
-    """Everything, in the order in which a broken installation is best repaired. ``var`` is where sessions are kept."""
+def checks() -> list[Finding]:
+    """What is installed, in the order in which it is best repaired; ``daemon/checkup.py`` looks at the rest."""
     return [
         python(sys.version_info[:3]),
         packages(),
@@ -78,8 +78,6 @@ def checks(var: Path = Path("var")) -> list[Finding]:
         event_loop(),
         sqlite(),
         zstd(),
-        writable(var),
-        disk(shutil.disk_usage(_existing(var)).free, var),
         clock(),
         time_zones(),
     ]
@@ -171,7 +169,12 @@ def zstd() -> Finding:
     return _ok("zstd", "gives back the bytes it was given")
 
 
-def writable(var: Path) -> Finding:
+def free_at(path: Path) -> int:
+    """Bytes that can still be written where ``path`` is or would be made."""
+    return shutil.disk_usage(_existing(path)).free
+
+
+def writable(var: Path, name: str = "sessions") -> Finding:
     """Whether sessions can be written. A folder that is not there yet is judged by the one it would be made in."""
     place = _existing(var)
     try:
@@ -181,8 +184,8 @@ def writable(var: Path) -> Finding:
             os.fsync(file.fileno())
     except OSError as error:
         todo = f"make {place} a folder you can write to, or name another with --out"
-        return _fail("sessions", f"cannot write to {place}: {error.strerror}", todo)
-    return _ok("sessions", f"{var.resolve()} can be written")
+        return _fail(name, f"cannot write to {place}: {error.strerror}", todo)
+    return _ok(name, f"{var.resolve()} can be written")
 
 
 def disk(free: int, var: Path) -> Finding:

@@ -23,7 +23,7 @@ REJECTED = "rejected.jsonl"
 CURVE = "curve.json"
 PACKAGES = (
     "daemon", "feeds", "bus", "portfolio", "strategies", "risk", "brokers", "sim", "config", "sandbox", "research",
-    "apex_core",
+    "apex_core", "logos",
 )  # fmt: skip
 
 
