@@ -324,19 +324,19 @@ class Equity:
             or not self._is_simple(position)
         ):
             return False
-        size = float(fill.size) if position.spot else float(fill.size * position.multiplier)
+        size = fill.size if position.spot else fill.size * position.multiplier
         if fill.side is _SELL:
             size = -size
         self._count()
-        value = self._value + size * (mark - float(fill.price)) - float(fill.fee)
+        value = self._value + float(size * (money.from_float(mark) - fill.price) - fill.fee)
         if held is None:
-            self._held[name] = Held(mark, size)
+            self._held[name] = Held(mark, float(size))
             self._listen(waiting=False, depth=self._depth((name,)))
         else:
             weight = held.weight or 0.0  # it is never None where things are simple
             value += weight * (mark - held.counted)
             held.price = held.counted = mark
-            held.weight = weight + size
+            held.weight = weight + float(size)
         self._value = value
         if not position.lots and not (position.spot and self._ledger.cash.get(position.instrument.base)):
             del self._held[name]

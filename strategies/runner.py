@@ -388,7 +388,7 @@ class Runner:
 def _traced(seat: Seat, intent: Intent, bar: Bar | None) -> Intent:
     """The intent with what it came from: the closed bars it rests on among it, where it answers one."""
     provenance, kept = seat.strategy.provenance, seat.strategy.history
-    if provenance is None:
+    if provenance is None or intent.provenance is provenance:
         return intent
     if bar is not None and kept:
         window = window_hash(seat.view.bars(intent.instrument, bar.interval_ns)[-kept:])
