@@ -35,6 +35,13 @@ def _feed(
     from feeds.coinbase.live import CoinbaseDialect
 
     venue = entry.venue
+    if venue not in BINANCE and venue not in COINBASE:
+        from feeds.ccxt_pro import CcxtFeed
+
+        everyone = [Wanted(name, name.partition(":")[2], entry.streams) for name in entry.instruments]
+        said = process.endpoints.get(venue, Endpoint())
+        protocol = protocol_of(venue, known_by(instruments))
+        return CcxtFeed(venue, everyone, protocol, accept, clock, Endpoints((), "", said.proxy, said.ca_file))
     endpoints = _elsewhere({**BINANCE, **COINBASE}[venue], process.endpoints.get(venue, Endpoint()))
     symbols = {instrument.name: instrument.symbol for instrument in instruments}
     wanted = [Wanted(name, symbols.get(name) or _symbol(name), entry.streams) for name in entry.instruments]

@@ -17,6 +17,7 @@ from bus.values import Instrument
 from daemon.intake import Intake, Row
 from feeds import detect
 from feeds.binance.protocol import BinanceProtocol
+from feeds.ccxt_protocol import CcxtProtocol
 from feeds.coinbase.protocol import CoinbaseAdvancedProtocol, CoinbaseExchangeProtocol
 from feeds.columns import Content
 from feeds.frames import Recording
@@ -179,7 +180,9 @@ def protocol_of(venue: str, known: KnownInstruments) -> LiveProtocol:
         return BinanceProtocol(venue, known)
     if venue == "coinbase":
         return CoinbaseAdvancedProtocol(venue, known)
-    return CoinbaseExchangeProtocol(venue, known)
+    if venue == "coinbaseexchange":
+        return CoinbaseExchangeProtocol(venue, known)
+    return CcxtProtocol(venue, known)
 
 
 def known_by(instruments: Iterable[Instrument]) -> KnownInstruments:
