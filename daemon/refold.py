@@ -128,6 +128,10 @@ class Written(Chain):
                     )
         return not self.beyond
 
+    def rest(self) -> Entry | None:
+        """The first record on disk that was not made again."""
+        return next(self._entries, None)
+
 
 def last_record(session: Session) -> Entry:
     """The journal's last record, after its whole chain was checked. Raises JournalError."""
@@ -158,4 +162,10 @@ def final_state(session: Session) -> StateRestored:
     if written.beyond:  # it heard something that its journal does not tell of: that has not happened
         before, fold = fold.inputs - 1, Refold(session, Chain())
         fold.run(limit=before)
+    elif not fold.ended and (tail := written.rest()):
+        raise SessionError(
+            f"{session.path}: records {tail.seq} to {last.seq} are in its journal, and its recording does not explain"
+            " them (it was not written to the end); argus export shows what they say. Nothing can go on from there:"
+            " begin in another state directory"
+        )
     return memory.remember(fold.core, session.path.name, last.seq, last.hash)

@@ -47,24 +47,25 @@ class TurnedClock:
 class Market:
     """An invented market that goes on while nobody listens: whoever connects again hears it from there on."""
 
-    def __init__(self, seconds: int, seed: int = 3) -> None:
-        model = MarketModel(seed, "BTCUSDT", START_NS)
+    def __init__(self, seconds: int, seed: int = 3, start_ns: int = START_NS) -> None:
+        self.start_ns = start_ns
+        model = MarketModel(seed, "BTCUSDT", start_ns)
         network = random.Random(f"{seed}:network")
         self._snapshots: list[str] = []
         self._frames: list[list[Input]] = []
-        heard = START_NS
+        heard = start_ns
         for second in range(seconds):
             self._snapshots.append(model.snapshot())
             frames: list[Input] = []
-            for ns, raw in model.frames(START_NS + (second + 1) * SECOND):
+            for ns, raw in model.frames(start_ns + (second + 1) * SECOND):
                 heard = max(heard + 1, ns + 2_000_000 + int(network.expovariate(1e-6)))
                 frames.append(Input(raw, heard, "binance/spot"))
             self._frames.append(frames)
 
-    def lines(self, since_ns: int = START_NS) -> Iterator[Input]:
+    def lines(self, since_ns: int = 0) -> Iterator[Input]:
         """What is heard by who connects at the first whole second at or after ``since_ns``."""
-        second = -(-(since_ns - START_NS) // SECOND)
-        now = START_NS + second * SECOND
+        second = max(0, -(-(since_ns - self.start_ns) // SECOND))
+        now = self.start_ns + second * SECOND
         connect, listing, depth = islice((i for i in market.generate(1, 0.01) if i.kind != inputs.META), 3)
         for item, raw in ((connect, ""), (listing, listing.raw), (depth, self._snapshots[second])):
             yield Input(raw, now, f"binance/{item.conn}", item.kind, item.url)

@@ -12,15 +12,21 @@ from typing import Any
 import pytest
 
 from bus.clock import HOUR, SECOND
-from bus.inputs import TICK, Input
+from bus.inputs import HTTP, TICK, Input
 from daemon.app import Request, replay
-from daemon.errors import KILLED
+from daemon.errors import KILLED, Usage
 from daemon.recorder import pieces
-from daemon.session import Session
+from daemon.session import Session, SessionError
 from daemon.verify import verify
-from feeds.frames import Recording
+from feeds.frames import Recording, RecordingWriter
 from tests.daemon.live_world import START_NS, Market, World, records
 
+HOURLY = f"""
+[trading.bars]
+intervals = ["1h"]
+[[trading.strategies]]
+use = "{Path(__file__).with_name("hourly.py")}"
+"""
 NO_LATENCY = """
 [trading.venue.entry]
 model = "fixed"
@@ -215,3 +221,64 @@ async def test_a_recorder_that_cannot_write_is_an_input_of_the_core_and_a_word_i
     faults = records(ended.session, "InputFaulted")
     assert [(record["part"], str(tmp_path) in record["what"]) for record in faults] == [("recorder", True)]
     assert "MiB are free" in Session.open(ended.session).manifest["recording"]
+
+
+@pytest.mark.asyncio
+async def test_a_strategy_on_hourly_bars_acts_at_the_top_of_the_hour_from_the_closed_candle(tmp_path: Path):
+    top = START_NS + HOUR
+    world = World(tmp_path, Market(20, start_ns=top - 10 * SECOND).lines(), config_text=HOURLY)
+
+    ended = await world.run_through()
+
+    (decision,) = records(ended.session, "Decision")
+    assert top <= decision["ns"] < top + 2 * SECOND
+    lines = (ended.session / "execution.log").read_text().splitlines()
+    assert [line for line in lines if "SIGNAL hourly-1 ENTER_LONG binance:BTC/USDT: closed at " in line]
+    assert [line for line in lines if "EXECUTION BUY" in line]
+    assert not [line for line in lines if "HOLD" in line]
+
+
+@pytest.mark.asyncio
+async def test_a_bar_that_is_let_pass_is_a_line_with_its_reason(tmp_path: Path):
+    world = World(tmp_path, Market(5).lines(), config_text=STRATEGY)
+
+    ended = await world.run_through()
+
+    holds = [line for line in (ended.session / "execution.log").read_text().splitlines() if " HOLD " in line]
+    assert len(holds) == 4
+    assert holds[0].endswith("HOLD EmaCross binance:BTC/USDT bar 2026-01-05T09:00:01.000000000Z: no signal")
+
+
+@pytest.mark.asyncio
+async def test_recording_alone_keeps_every_input_and_arms_nothing(tmp_path: Path):
+    items = list(Market(3).lines())
+    world = World(tmp_path, iter(items), config_text=STRATEGY)
+
+    ended = await world.run_through("record")
+
+    states = [record["state"].value for record in records(ended.session, "TradingStateChanged")]
+    assert states == ["disconnected", "connected", "reconciled", "stopping"]
+    assert [item.raw for item in inputs_of(ended.session) if item.kind in (None, HTTP)] == [
+        item.raw for item in items if item.kind in (None, HTTP)
+    ]
+    assert (await verify(Session.open(ended.session))).equal
+    with pytest.raises(Usage, match="belongs to record sessions"):
+        world.start()
+
+
+@pytest.mark.asyncio
+async def test_records_that_no_input_explains_are_named_and_nothing_goes_on_from_them(tmp_path: Path):
+    world = World(tmp_path, Market(5).lines(), config_text=STRATEGY)
+    ended = await world.run_through()
+    (piece,) = pieces(ended.session)
+    kept = inputs_of(ended.session)[:50]
+    piece.unlink()
+    with RecordingWriter(piece) as writer:
+        for item in kept:
+            writer.write(item)
+    (ended.session / "handover.json").unlink()
+
+    with pytest.raises(
+        SessionError, match=r"records 1?\d to \d+ are in its journal, and its recording does not explain"
+    ):
+        world.start()
