@@ -515,6 +515,24 @@ class Watch(Part):
     integrity_every_s: Seconds = Field(default=3_600.0, description="how often the journal's file is checked, in s")
 
 
+class Notify(Part):
+    """What people are told of; the addresses are a secret, ARGUS_NOTIFY_URLS."""
+
+    level: Literal["info", "warning", "critical"] = Field(default="warning", description="what is below is not said")
+    mute: list[
+        Literal[
+            "state", "fill", "refusal", "rejection", "strategy", "failure", "fault", "feed", "data", "finding",
+            "heartbeat",
+        ]
+    ] = Field(default=[], description="kinds that are not said at all")  # fmt: skip
+    same_within_s: Seconds = Field(default=600.0, description="the same is said once in so many seconds")
+    per_minute: Count = Field(default=10, description="most messages in a minute; the others wait")
+    kept: Count = Field(
+        default=500, description="most messages that wait; of more the oldest are lost, never critical ones"
+    )
+    missed_heartbeat_s: Seconds = Field(default=60.0, description="silence of the daemon that is said, in seconds")
+
+
 class Process(Part):
     out_dir: Path = Field(default=Path("var/sessions"), description="folder that session directories are made in")
     state_dir: Path = Field(
@@ -527,6 +545,7 @@ class Process(Part):
     recording: Recording = Recording()
     control: ControlSocket = ControlSocket()
     watch: Watch = Watch()
+    notify: Notify = Notify()
     logging: Logging = Logging()
     tables: list[TableFile] = []
     endpoints: dict[str, Endpoint] = Field(default={}, description="other addresses of venues, by venue")

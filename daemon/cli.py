@@ -25,6 +25,7 @@ from daemon.commands import control as operating
 from daemon.commands import running
 from daemon.commands.check_strategy import check_strategy
 from daemon.commands.council import council
+from daemon.commands.notify import notify
 from daemon.commands.sandbox import sandbox
 from daemon.commands.settings import config as settings
 from daemon.commands.why import why
@@ -321,6 +322,7 @@ def panic() -> None:
 
 app.command()(check_strategy)
 app.add_typer(settings, name="config")
+app.add_typer(notify, name="notify")
 
 
 def parse_params(text: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from bus.values import Instrument, TradingState
 from config import load as config
 from config import surroundings
 from config.schema import Limits, Process, Recording, Trading, canonical
-from daemon import calibration, ending, models, recorder, session
+from daemon import calibration, ending, models, notify, recorder, session
 from daemon.attendant import Attendant
 from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
 from daemon.execution_log import ExecutionLog
@@ -127,6 +127,7 @@ class Live:
         self._stopping = asyncio.Event()
         self._reason, self._exit_code, self._signals = "", CLEAN, 0
         self._log: RunLog | None = None
+        self._notifier: notify.Notifier | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._errors: list[str] = []
         self.parent = parent = held.parent
@@ -149,6 +150,7 @@ class Live:
         self.recorder = Recorder(directory, _keeping(process.recording))
         self.door = Door(self.core, journal, self.recorder, clock, self._wake_at)
         self.log = self._log = RunLog(directory, process.logging.level)
+        self._notifier = notify.begin(process, request.environ, held.path, self.core.bus)
         self.tasks = Supervisor(self._on_task)
         self.fills = self.reconnects = 0
         self._restored = restored
@@ -194,6 +196,8 @@ class Live:
             if self._wake is not None:
                 self._wake.cancel()
             await self.attendant.stop()
+            if self._notifier is not None:
+                self._notifier.close()
             self.log.close()
             self.execution_log.close()
 
@@ -356,6 +360,8 @@ class Live:
             self._log.event(
                 "warning", "finding", number=one.number, grade=one.level.value, what=one.what, action=one.action
             )
+        if self._notifier is not None:
+            self._notifier.say(notify.Notice("finding", one.level, one.what, one.action))
 
     def _wake_at(self, due_ns: int) -> None:
         if self._wake is not None:
@@ -398,6 +404,8 @@ class Live:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self.door.flush()
+            if self._notifier is not None:
+                self._notifier.beat()
             if self.recorder.piece != piece:
                 piece = self.recorder.piece
                 self.prune()
