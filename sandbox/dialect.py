@@ -35,7 +35,6 @@ class Answer(NamedTuple):
     status: int
     body: Any  # text as it is, anything else as JSON
     weight: int = 1
-    headers: Mapping[str, str] = {}
 
 
 class Happening(Protocol):

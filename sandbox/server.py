@@ -144,7 +144,7 @@ class Sandbox:
         if wait_s is not None:
             return _refused(Refusal(429, wait_s))
         body = answer.body if isinstance(answer.body, str) else orjson.dumps(answer.body).decode()
-        headers = {"X-MBX-USED-WEIGHT-1M": str(venue.weight), **answer.headers}
+        headers = {"X-MBX-USED-WEIGHT-1M": str(venue.weight)}
         return web.Response(status=answer.status, text=body, content_type="application/json", headers=headers)
 
     async def _socket(self, request: web.Request, venue: Dialect) -> web.StreamResponse:

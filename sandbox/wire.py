@@ -13,7 +13,7 @@ from collections import deque
 
 from bus.clock import NEVER, SECOND
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 BACKLOG_MAX = 64 << 20  # bytes a client may leave unread before it is let go
 
 _LINGER_NOT = struct.pack("ii", 1, 0)

@@ -76,6 +76,8 @@ async def running(speakers: Speakers, *, rate: float = 0.0, start_ns: int = 0) -
         yield sandbox
     finally:
         await sandbox.stop()
+    if sandbox.failed is not None and sandbox.failed.done():
+        sandbox.failed.result()  # what the pump died of
 
 
 @contextmanager
