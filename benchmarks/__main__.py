@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import council
+from benchmarks import council, sockets
 from benchmarks.floor import read_everything
 from bus import money
 from bus.bus import Bus
@@ -54,6 +54,8 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     replay(arguments.recording or _recording())
     bus()
+    for line in sockets.measure(arguments.recording or _recording()):
+        _say(**line)
     data = arguments.data or _data()
     for line in council.measure(data):
         _say(**line)

@@ -46,6 +46,21 @@ class Churn(Strategy):
         return Intent(trade.instrument, Action.BUY, size=SIZE, limit=round(trade.price - 100.0, 2))
 
 
+class EveryNth(Strategy):
+    """A passive buy at every ``nth`` trade, the one before it cancelled; 0 hears the trades and does nothing."""
+
+    def __init__(self, nth: int) -> None:
+        self.nth = nth
+        self._heard = 0
+
+    def on_trade(self, trade: Trade, view: View) -> Wishes:
+        self._heard += 1
+        if not self.nth or self._heard % self.nth:
+            return None
+        buy = Intent(trade.instrument, Action.BUY, size=SIZE, limit=round(trade.price - 100.0, 2))
+        return [CancelIntent(view.last_intent_id), buy] if view.last_intent_id else buy
+
+
 class Modify(Strategy):
     """W5-modify: one passive buy, moved to 100 below the last price by every trade."""
 
