@@ -207,7 +207,7 @@ def as_function(strategy: type[BarStrategy[Any]], name: str) -> Function:
         answer["meta"].update(closed_only=closed_only, dropped_last_row=closed_only and len(df) > 0, asof_ts=asof)
         return answer
 
-    generate_intent.__doc__ = strategy.__doc__
+    generate_intent.__doc__, generate_intent.__module__ = strategy.__doc__, strategy.__module__
     return generate_intent
 
 

@@ -16,13 +16,10 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from bus.values import Provenance
+from strategies import provenance
 from strategies.port import BadParameter, Strategy
 
 BUILT_IN: Mapping[str, str] = {
@@ -64,7 +61,7 @@ def load(use: str, params: Mapping[str, Any]) -> Strategy:
         function: Any = found
         adapter = OrderGenerator if found.__name__ == ORDERS else Functional
         built = adapter(function, dict(params))
-    built.provenance = _provenance(found, params)
+    built.provenance = provenance.of_source(found, params)
     return built
 
 
@@ -147,21 +144,6 @@ def build(use: str, cls: type[S], params: Mapping[str, Any]) -> S:
     if missing:
         raise BadParameter(f"{use} needs {', '.join(missing)}")
     return cls(**{name: _convert(use, name, value, types_of.get(name, Any)) for name, value in params.items()})
-
-
-def _provenance(found: Callable[..., Any], params: Mapping[str, Any]) -> Provenance:
-    """What a strategy's intents came from, as far as it is known when it is loaded."""
-    try:
-        code = hash_of(Path(inspect.getfile(found)).read_bytes())
-    except (OSError, TypeError):  # typed at a prompt, or kept in an archive
-        code = ""
-    config = orjson.dumps([found.__qualname__, dict(params)], default=str, option=orjson.OPT_SORT_KEYS)
-    return Provenance(hash_of(config), code)
-
-
-def hash_of(content: bytes) -> str:
-    """The first 128 bits of the sha256, in hex."""
-    return sha256(content).hexdigest()[:32]
 
 
 # --- the environment's names -----------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from struct import Struct
 from typing import Any
 
 from msgspec import structs
@@ -51,8 +50,8 @@ from bus.journal import encode
 from bus.state import SeatState
 from bus.values import Action
 from strategies.legs import ENTRIES, Legs
-from strategies.load import hash_of
 from strategies.port import Strategy, View, Wish, Wishes, Witness
+from strategies.provenance import traced
 
 _HOLD = Action.HOLD
 Divert = Callable[["Seat", Intent, Bar | None], None]
@@ -386,22 +385,11 @@ class Runner:
 
 
 def _traced(seat: Seat, intent: Intent, bar: Bar | None) -> Intent:
-    """The intent with what it came from: the closed bars it rests on among it, where it answers one."""
-    provenance, kept = seat.strategy.provenance, seat.strategy.history
-    if provenance is None or intent.provenance is provenance:
+    known, kept = seat.strategy.provenance, seat.strategy.history
+    if known is None or intent.provenance is known:
         return intent
-    if bar is not None and kept:
-        window = window_hash(seat.view.bars(intent.instrument, bar.interval_ns)[-kept:])
-        provenance = structs.replace(provenance, window=window)
-    return structs.replace(intent, provenance=provenance)
-
-
-_ROW = Struct("<q5d").pack
-
-
-def window_hash(bars: Iterable[Bar]) -> str:
-    """What closed bars an intent rests on, oldest first (docs/formats.md, Provenance)."""
-    return hash_of(b"".join([_ROW(b.start_ns, b.open, b.high, b.low, b.close, b.volume) for b in bars]))
+    window = seat.view.bars(intent.instrument, bar.interval_ns)[-kept:] if bar is not None and kept else ()
+    return traced(intent, known, window)
 
 
 def _check(seat: Seat, wish: object) -> None:

@@ -246,6 +246,15 @@ def test_what_is_loaded_knows_its_source_and_its_parameters(tmp_path: Path) -> N
     assert one.code == hashlib.sha256(file.read_bytes().removesuffix(b"# edited\n")).hexdigest()[:32]
 
 
+def test_the_function_of_a_strategy_of_ours_has_the_source_of_the_strategy() -> None:
+    cls, function = load("rsi", {}).provenance, load("strategies.rsi:generate_intent", {}).provenance
+
+    assert cls is not None
+    assert function is not None
+    assert cls.code == function.code != ""
+    assert cls.config != function.config, "they are two things to load"
+
+
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_each_of_ours_loads_with_its_defaults(name: str) -> None:
     assert isinstance(load(name, {}), Strategy)
