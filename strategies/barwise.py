@@ -103,7 +103,7 @@ class BarStrategy(Strategy, Generic[T]):
     def step(self, track: T, bar: Bar, state: RegimeState) -> Intent | None:
         """One bar further: the intent where it changes the strategy's mind."""
         track.bars += 1
-        if track.until_ns and bar.end_ns >= track.until_ns:
+        if track.until_ns and bar.end_ns > track.until_ns:  # the horizon is counted from the fill, a little later
             track.level, track.until_ns = 0.0, 0
             track.reason = "horizon"
         want = self.judge(track, bar, state)

@@ -221,7 +221,7 @@ def test_after_its_horizon_a_strategy_no_longer_thinks_it_holds() -> None:
     said = judged(Scripted([1, None, 1, 1, 0], horizon_hours=2), MARKET[:5])
 
     assert [i and (i.action.value, i.horizon_s) for i in said] == [
-        ("ENTER_LONG", 7_200), None, ("ENTER_LONG", 7_200), None, None,
+        ("ENTER_LONG", 7_200), None, None, ("ENTER_LONG", 7_200), ("EXIT_LONG", 0),
     ]  # fmt: skip
 
 
