@@ -9,6 +9,7 @@ log line is let be. ``numpy.datetime64("now")`` is invisible to all three.
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 import random
 import sys
@@ -82,6 +83,8 @@ class Watcher:
             global _watching  # noqa: PLW0603
             before = _generators()
             _watching = self
+            collecting = gc.isenabled()
+            gc.disable()  # who hears of collections may look at the clock then, as hypothesis does: not the callback
             sys.setprofile(self._profile)
             try:
                 answer = callback(*args, **named)
@@ -90,6 +93,8 @@ class Watcher:
             finally:
                 sys.setprofile(None)
                 _watching = None
+                if collecting:
+                    gc.enable()
                 for name, was, is_now in zip(("random", "numpy.random"), before, _generators(), strict=True):
                     if was != is_now and not any(kind == CHANCE for kind, _ in self.found):
                         self.note(Effect(CHANCE, name, ""))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,19 @@ def test_the_command_exits_with_one_for_a_cheat_and_two_for_a_recording(data, ou
     assert "FAIL the future scrambled: row " in capsys.readouterr().out
     assert run("check-strategy", "ema_cross", "--data", "some.jsonl") == 2
     assert "needs a table" in capsys.readouterr().err
+
+
+def test_what_the_garbage_collector_calls_is_not_the_strategys_doing(data):
+    def look(phase: str, info: object) -> None:
+        time.perf_counter()
+
+    gc.callbacks.append(look)
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        verdict = checked("momentum", data, cuts=1)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(look)
+
+    assert [f for f in verdict.findings if f.check == "effects"] == []
