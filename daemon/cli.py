@@ -27,6 +27,7 @@ from daemon.commands.check_strategy import check_strategy
 from daemon.commands.council import council
 from daemon.commands.notify import notify
 from daemon.commands.sandbox import sandbox
+from daemon.commands.service import fleet, install_service
 from daemon.commands.settings import config as settings
 from daemon.commands.why import why
 from daemon.errors import (
@@ -323,6 +324,8 @@ def panic() -> None:
 app.command()(check_strategy)
 app.add_typer(settings, name="config")
 app.add_typer(notify, name="notify")
+app.add_typer(fleet, name="fleet")
+app.command()(install_service)
 
 
 def parse_params(text: str) -> dict[str, Any]:
