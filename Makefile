@@ -14,7 +14,7 @@ PROJECT := $(VENV)/.stamp-project
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench campaign lock format clean
+.PHONY: help demo test check bench soak campaign lock format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: $(DEV) $(PROJECT) ## formatting, lint, types, and who may import whom
 
 bench: $(DEV) $(PROJECT) ## run the benchmarks
 	$(BIN)/python -m benchmarks
+
+soak: $(DEV) $(PROJECT) ## run the daemon against the sandbox for SECONDS (1800) and look at what grows
+	$(BIN)/python -m benchmarks.soak $(SECONDS)
 
 campaign: $(DEV) $(PROJECT) ## the property tests, with 20,000 examples each
 	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -m property --hypothesis-profile=campaign

@@ -30,6 +30,8 @@ PACK = 256
 """Bars in one packed record, at most."""
 
 Hearers = Callable[[str], list[str]]
+_BUSY_MS = 5_000  # sqlite3's own default
+
 _SEPARATOR = b",\n"  # JSON text never holds a raw newline, so this only ever stands between bodies
 
 
@@ -261,10 +263,14 @@ class Journal(Chain):
     def alive(self) -> str:
         """Take the file's write lock and let go of it again; why that is not possible, empty where it is."""
         try:
+            # Waiting for somebody else's lock would hold the loop; who asks asks again.
+            self._db.execute("PRAGMA busy_timeout = 0")
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("ROLLBACK")
         except sqlite3.Error as error:
             return f"journal: {error}"
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         return ""
 
     def close(self) -> None:

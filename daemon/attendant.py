@@ -4,6 +4,7 @@ the checks. It sees all and changes nothing, except by commands, which are input
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import resource
@@ -135,6 +136,8 @@ class Attendant:
             "memory_bytes": rss_bytes(),
             "threads": threading.active_count(),
             "tasks": len(live.tasks.names),
+            "asyncio_tasks": len(asyncio.all_tasks()),
+            "files": open_files(),
             "clock_offset_seconds": live.status_of_clock() / SECOND,
             "findings_open": len(live.findings.open()),
             "findings_critical": len(live.findings.blocking()),
@@ -160,7 +163,7 @@ class Attendant:
         return f"{self._live.prune()} pieces of old recordings deleted"
 
     def _halt(self) -> str:
-        self._live.command("halt", HEALTH, {"reason": "what is decided could no longer be written down"})
+        self._live.command("halt", HEALTH, {"reason": "what is decided could not be kept"})
         return "halted"
 
     def _audit(self, action: str, why: str, did: str) -> None:
@@ -172,6 +175,14 @@ class Attendant:
     def _in_a_word(self) -> str:
         core = self.core
         return f"{self.mode} {core.gate.state.value}, {core.exposure.count()} open, {self._live.door.accepted} inputs"
+
+
+def open_files() -> int:
+    """0 where the platform does not say."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
 
 
 def rss_bytes() -> int:

@@ -1,6 +1,6 @@
 """How late the loop is: what a callback that is due now waits until it runs.
 
-Measured, not guessed: a nap of a known length, and how much longer than that it took. The last five minutes are kept.
+Measured, not guessed: a nap of a known length, and how much longer than that it took. The last minute is kept.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 
 NAP_S = 0.02
-KEPT = round(300 / NAP_S)
+KEPT = round(60 / NAP_S)
 
 
 class Lag:

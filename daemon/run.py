@@ -153,6 +153,7 @@ class Live:
         self._notifier = notify.begin(process, request.environ, held.path, self.core.bus)
         self.tasks = Supervisor(self._on_task)
         self.fills = self.reconnects = 0
+        self._opened: set[str] = set()
         self._restored = restored
         self.core.bus.subscribe(FeedOpened, self._on_opened)
         self.core.bus.subscribe(TradingStateChanged, self._on_state)
@@ -220,9 +221,11 @@ class Live:
             self._find(f"argus panic ended {before.path.name}: its orders are taken back, look why", Level.CRITICAL)
         return state
 
-    def _on_opened(self, _: FeedOpened) -> None:
+    def _on_opened(self, event: FeedOpened) -> None:
         """A feed is there. What follows is said after the input at hand is through."""
-        self.reconnects += 1
+        first = event.conn.partition("/")[0] not in self._opened
+        self._opened.add(event.conn.partition("/")[0])
+        self.reconnects += not first
         if self.core.gate.state is TradingState.DISCONNECTED:
             asyncio.get_running_loop().call_soon(self._connected)
 
