@@ -209,10 +209,10 @@ def what_was_open(journal: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
     for kind, fields in _records(journal):
         match kind:
             case "StateRestored":
-                for terms, client_id, _mid, _size, price, _filled, leaves, _wanted in fields[6]:
+                for terms, client_id, _mid, _size, price, _filled, leaves, _wanted in fields[7]:
                     orders[terms[0]] = _order(terms, client_id, price, leaves)
                     named[client_id] = terms[0]
-                for position in fields[5][3]:
+                for position in fields[6][3]:
                     held[position[0][0]] = sum((Decimal(lot[0]) for lot in position[-1]), Decimal(0))
             case "OrderApproved":
                 terms = fields[1]

@@ -22,6 +22,7 @@ from daemon.ending import open_orders
 from daemon.run import Live
 from tests.daemon.flood import CONFIG, Running
 from tests.daemon.live_world import records
+from tests.daemon.test_killed import in_a_process
 
 PANIC = Path(panic.__file__)
 ROOT = PANIC.parents[1]
@@ -112,23 +113,29 @@ def test_a_process_that_listens_is_asked_and_ends_by_itself(tmp_path: Path):
     assert panic.panic(world.state)["steps"][0] == "nothing runs there"
 
 
-def test_it_reads_of_a_journal_what_the_core_knew(tmp_path: Path):
-    world = Running(tmp_path, 500, config_text=CONFIG + "params = { rungs = 5, held = 0.01 }\n")
-    known: list[object] = []
+def test_it_reads_of_a_journal_what_the_core_knew_in_a_session_and_in_the_one_that_continues_it(tmp_path: Path):
+    config = CONFIG + "params = { rungs = 5, held = 0.01 }\n"
+    read: list[bool] = []
 
-    async def act(live: Live) -> None:
+    def reads_the_same(live: Live) -> bool:
+        held = {name: money.plain(p.size) for name, p in live.core.ledger.positions.items()}
+        orders = open_orders(live.core)
+        return len(orders) >= 4 and panic.what_was_open(live.session.journal) == (orders, held)
+
+    async def die(live: Live) -> None:
         async with asyncio.timeout(10):
             while not live.core.ledger.positions:
                 await asyncio.sleep(0.01)
-        live.door.flush()
-        held = {name: money.plain(p.size) for name, p in live.core.ledger.positions.items()}
-        known.extend([open_orders(live.core), held, *panic.what_was_open(live.session.journal)])
+        os._exit(17 if reads_the_same(live) else 1)  # as who is killed: nothing is taken back
+
+    async def look(live: Live) -> None:
+        read.append(reads_the_same(live))
         live.stop("enough")
 
-    asyncio.run(world.through(act, orders=4))
+    code = in_a_process(lambda: asyncio.run(Running(tmp_path, 500, config_text=config).through(die, orders=4)))  # type: ignore[arg-type]
+    asyncio.run(Running(tmp_path, 500, config_text=config).through(look, orders=0))
 
-    orders, held, read_orders, read_held = known
-    assert (read_orders, read_held) == (orders, held)
+    assert (code, read) == (17, [True])
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--state-dir", "nowhere"], 3), (["--config", "nowhere.toml"], 2)])
