@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from bus.journal import Chain, read
 from bus.values import ZERO
 from daemon import export, memory, refold, session, snapshots
 from daemon.digest import Reading
+from daemon.errors import Usage
 from daemon.session import Session
 from daemon.wiring import Core
 from portfolio import metrics
@@ -82,6 +84,17 @@ def hand_over(before: Session) -> tuple[StateRestored, list[str]]:
         else:
             findings.append(f"{HANDOVER} of {before.path.name} is not of its last record; the recording was run again")
     return state or refold.final_state(before), findings
+
+
+def must_fit(parent: Path, state: StateRestored, asset: str, venues: Sequence[str]) -> None:
+    """Raises Usage where a session with these settings cannot go on from ``state``."""
+    before: str = Session.open(parent).manifest["config"]["trading"]["asset"]
+    if before != asset:
+        raise Usage(f"{parent} was in {before}, this is to be in {asset}; give it a state directory of its own")
+    for sent in state.sent:
+        venue = sent.instrument.partition(":")[0]
+        if venue not in venues:
+            raise Usage(f"{parent} left {sent.client_id} open at {venue}, which has no feed here; give it one again")
 
 
 def _differences(before: Session) -> list[str]:

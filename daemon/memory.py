@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from bus.events import StateRestored
 from bus.values import Instrument
 from sim import memory as venue_memory
@@ -70,7 +72,8 @@ def recall(core: Core, state: StateRestored) -> None:
     if core.bars is not None:
         core.bars.restore(state.forming)
     core.history.restore(state.bars)
-    core.equity.restore(state.equity)
+    # What was halted trades again by a person's word only, and who gives it has seen the loss: it is counted anew.
+    core.equity.restore(structs.replace(state.equity, start=None) if state.gate.latched else state.equity)
     if core.council is not None and COUNCIL in state.more:
         core.council.restore(state.more[COUNCIL])
     if core.regimes is not None and REGIMES in state.more:

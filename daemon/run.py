@@ -136,6 +136,8 @@ class Live:
         self.feeds = list(feeds(trading, process, instruments, self.accept, clock))
         venues = list(dict.fromkeys(feed.venue for feed in self.feeds))
         trading = models.resolve(trading, trading.model_fields_set, venues, bars_only=False) if venues else trading
+        if restored is not None and parent is not None:
+            ending.must_fit(parent, restored, trading.asset, venues)
         here = [instrument for instrument in instruments if instrument.venue in venues]
         self.boot = held.boot()
         started = datetime.now(UTC)

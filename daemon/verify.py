@@ -115,7 +115,7 @@ def _verify_live(written: Session) -> Verdict:
         if fold.ended:
             fold.close()
         comparing.check(last=fold.ended)
-        if fold.ended and comparing.ran_out:
+        if manifest["ended"] is not None and comparing.ran_out:
             raise _Differs(f"record {comparing.same} was made again but never written")
         if (surplus := comparing.surplus()) is not None:
             raise _Differs(f"record {comparing.same} was written but not made again: {surplus.body.decode()}")
@@ -124,7 +124,7 @@ def _verify_live(written: Session) -> Verdict:
         return Verdict(False, comparing.same, str(difference), notes)
     except JournalError as error:
         return Verdict(False, comparing.same, str(error), notes)
-    if not fold.ended:
+    if manifest["ended"] is None:
         notes.append("the session never ended: what it wrote is a beginning of what its inputs make")
     elif manifest["journal_sha256"] and session.file_hash(written.journal) != manifest["journal_sha256"]:
         return Verdict(False, comparing.same, OTHER_BYTES, notes)

@@ -17,7 +17,7 @@ from brokers.outbox import Outbox
 from brokers.router import Router
 from bus.bus import Bus, Handler, OnFailure
 from bus.clock import SECOND, Clock
-from bus.events import Bar, PartFailed, SessionClosed, SessionOpened, StateRestored
+from bus.events import Bar, CancelRequested, PartFailed, SessionClosed, SessionOpened, StateRestored
 from bus.inputs import Input
 from bus.journal import FORMAT, Chain
 from bus.market import Market
@@ -110,6 +110,10 @@ class Core:
         self.freshness.start(expecting=True)
         if restored is not None:
             self.runner.restore(restored.seats)
+            gone = {seat.id for seat in restored.seats} - {entry.name for entry in self.trading.strategies}
+            for order in self.exposure.open_orders():
+                if order.strategy in gone:
+                    self.bus.publish(CancelRequested(now, order.intent_id, "restart", f"{order.strategy} is gone"))
         else:
             self.runner.start()
 

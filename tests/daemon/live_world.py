@@ -144,9 +144,10 @@ class World:
         self.held = StateDirectory.open(loaded.process.state_dir, mode)
         return Live(request, loaded.trading, loaded.process, self.held, self.feeds, self.clock, self.said.append)
 
-    async def run_through(self, mode: str = "paper") -> Ended:
+    async def run_through(self, mode: str = "paper", rig: Callable[[Live], None] = lambda _: None) -> Ended:
         """A session from its start to the end of its feed, stopped in order."""
         live = self.start(mode)
+        rig(live)
 
         async def stop() -> None:
             await self.feed.over.wait()

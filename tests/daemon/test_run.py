@@ -14,7 +14,7 @@ import pytest
 from bus.clock import HOUR, SECOND
 from bus.inputs import HTTP, TICK, Input
 from daemon.app import Request, replay
-from daemon.errors import KILLED, Usage
+from daemon.errors import CLEAN, KILLED, Usage
 from daemon.recorder import pieces
 from daemon.session import Session, SessionError
 from daemon.verify import verify
@@ -282,3 +282,40 @@ async def test_records_that_no_input_explains_are_named_and_nothing_goes_on_from
         SessionError, match=r"records 1?\d to \d+ are in its journal, and its recording does not explain"
     ):
         world.start()
+
+
+@pytest.mark.asyncio
+async def test_a_session_in_another_currency_does_not_go_on_from_this_one(tmp_path: Path):
+    world = World(tmp_path, list(Market(2).lines())[:100], config_text=STRATEGY)
+    await world.run_through()
+
+    with pytest.raises(Usage, match="was in USDT, this is to be in EUR"):
+        World(tmp_path, (), "asset=EUR", "cash={EUR=1000}", config_text=STRATEGY).start()
+
+
+@pytest.mark.asyncio
+async def test_a_loss_that_halted_is_counted_anew_once_somebody_armed(tmp_path: Path):
+    market = Market(40)
+    lossy = STRATEGY + "[trading.cash]\nUSDT = 2000\n[trading.limits]\nmax_drawdown_bps = 1\n"
+    world = World(tmp_path, list(market.lines())[:4_000], config_text=lossy)
+    first = await world.run_through()
+    assert first.exit_code == KILLED
+    assert "session_drawdown" in first.reason
+
+    world.items = market.lines(START_NS + 30 * SECOND)
+    second = world.start()
+
+    async def arm() -> None:
+        await world.feed.over.wait()
+        assert second.status()["state"] == "reconciled"
+        second.command("arm", "anna", {"reason": "seen"})
+        assert second.status()["state"] == "armed"
+        second.stop("armed")
+        await asyncio.Event().wait()
+
+    second.tasks.start("armer", arm)
+    again = await second.run()
+    world.held.close()
+
+    assert again.exit_code == CLEAN
+    assert (await verify(Session.open(again.session))).equal
