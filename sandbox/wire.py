@@ -92,7 +92,7 @@ class Connection:
     def close(self, code: int, reason: str, why: str) -> None:
         """Say goodbye and hang up."""
         if not self.closed:
-            if not self.deaf:
+            if not self.deaf and not self.transport.is_closing():
                 self.transport.write(b"".join([*self._out, frame(code.to_bytes(2) + reason.encode(), CLOSE)]))
             self.closed = why
             self._out.clear()
@@ -103,7 +103,7 @@ class Connection:
         if not self.closed:
             self.closed = why
             self._out.clear()
-            if reset:
+            if reset and not self.transport.is_closing():
                 self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
             self.transport.abort()
 

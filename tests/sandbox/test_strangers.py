@@ -135,3 +135,30 @@ async def test_a_flood_costs_a_fraction_of_a_core_and_is_in_order():
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     assert len(ids) > 22_000
     assert took < 0.8
+
+
+class Gone(Unheard):
+    """A transport whose client has left: writing to it raises, as uvloop's does."""
+
+    def write(self, data: bytes) -> None:
+        raise RuntimeError("the handler is closed")
+
+    def is_closing(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("end", [lambda c: c.close(1001, "", "x"), lambda c: c.cut("x", reset=True)])
+def test_a_client_that_has_left_can_be_said_goodbye_to(end):
+    connection = Connection(1, "binance", START_NS, cast(asyncio.Transport, Gone()))
+    connection.send(b"late")
+
+    end(connection)
+    connection.flush(START_NS)
+
+    assert connection.closed == "x"
