@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
+from math import isnan
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import structs
@@ -39,16 +40,15 @@ Want = tuple[float, float, str]
 
 class Track(Carried):
     """One series of bars as a strategy follows it. ``level`` is what it would hold, by its last change of mind;
-    ``bars`` how many closed since; ``until_ns`` when that lapses (0: never).
+    ``entry`` the close at which it came to that side; ``until_ns`` when that lapses (0: never).
     """
 
-    __slots__ = ("bars", "confidence", "entry", "level", "reason", "until_ns")
+    __slots__ = ("confidence", "entry", "level", "reason", "until_ns")
 
     def __init__(self) -> None:
         self.level = 0.0
         self.confidence = 0.0
         self.reason = "no signal yet"
-        self.bars = 0
         self.entry = 0.0
         self.until_ns = 0
 
@@ -56,6 +56,10 @@ class Track(Carried):
         """The indicators that decided, for the intent's meta."""
         values = ((name, getattr(self, name)) for name in self._slots())
         return {name: value.value for name, value in values if isinstance(value, Indicator)}
+
+    def meta(self) -> dict[str, Any]:
+        """The figures that are known by now."""
+        return {name: value for name, value in self.figures().items() if not isnan(value)}
 
 
 T = TypeVar("T", bound=Track)
@@ -102,7 +106,6 @@ class BarStrategy(Strategy, Generic[T]):
 
     def step(self, track: T, bar: Bar, state: RegimeState) -> Intent | None:
         """One bar further: the intent where it changes the strategy's mind."""
-        track.bars += 1
         if track.until_ns and bar.end_ns > track.until_ns:  # the horizon is counted from the fill, a little later
             track.level, track.until_ns = 0.0, 0
             track.reason = "horizon"
@@ -123,9 +126,9 @@ class BarStrategy(Strategy, Generic[T]):
         if action not in _EXITS:
             track.until_ns = bar.end_ns + self._horizon_ns if self._horizon_ns else 0
             if not before * level > 0.0:
-                track.bars, track.entry = 0, bar.close
+                track.entry = bar.close
         track.level, track.confidence, track.reason = level, confidence, reason
-        meta: dict[str, Any] = dict(track.figures())
+        meta = track.meta()
         if state.label is not None:
             meta["regime"] = state.label.value
             meta["regime_confidence"] = state.confidence
@@ -230,7 +233,7 @@ def _answer(
     held = 0.0 if position is None else float(position)
     if intent is not None and intent.exposure and intent.action in _EXITS:
         intent = _reduced(intent, abs(held), before, track.level)
-    meta: dict[str, Any] = dict(track.figures())
+    meta = track.meta()
     if gauge is not None:
         meta["regime"] = state.label.value if state.label is not None else None
     answer = {

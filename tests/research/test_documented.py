@@ -56,7 +56,7 @@ def test_each_strategy_has_its_documented_address_and_answers_in_the_documented_
     assert isinstance(answer["horizon_hours"], int)
     assert answer["meta"]["closed_only"] is True
     assert answer["meta"]["dropped_last_row"] is True
-    json.dumps(answer)
+    json.dumps(answer, allow_nan=False)
 
 
 def test_the_smoke_tests_run_in_one_session_and_say_ok(capsys: Any) -> None:

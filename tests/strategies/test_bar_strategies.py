@@ -266,6 +266,14 @@ def test_called_by_hand_a_function_asks_the_environment_and_in_the_loop_it_does_
     assert generate_intent(frame, {"params": {}})["action"] in ("HOLD", "ENTER_LONG")
 
 
+@pytest.mark.parametrize("name", BAR_STRATEGIES)
+def test_before_there_is_history_the_function_holds_and_says_what_it_knows(name: str) -> None:
+    answer = importlib.import_module(f"strategies.{name}").generate_intent(to_frame(list(MARKET[:10])), None)
+
+    assert answer["action"] == "HOLD"
+    json.dumps(answer, allow_nan=False)
+
+
 def test_rows_of_a_frame_are_closed_bars_and_rows_without_a_price_are_none() -> None:
     frame = to_frame(list(MARKET[:5]))
     frame.iloc[2, 3] = float("nan")
