@@ -186,13 +186,8 @@ class Chain:
         events = self.pending
         numbered = zip(count(self.seq), map(_NAMES.__getitem__, map(type, events)), events, strict=False)
         bodies = _encode_lines(list(numbered)).splitlines()
-        hashes: list[bytes] = []
-        head, fresh = self.head, sha256().copy
-        for body in bodies:
-            digest = fresh()  # a copy costs less than a new one
-            digest.update(head + body)
-            head = digest.digest()
-            hashes.append(head)
+        head = self.head
+        hashes = [head := sha256(head + body).digest() for body in bodies]
         self.head = head
         self.seq += len(bodies)
         events.clear()
