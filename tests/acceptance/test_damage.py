@@ -112,8 +112,7 @@ def test_lines_that_come_twice_are_told_once(market, tmp_path, stream):
 
     told = counts_of(market)
     assert said.summary["gaps"] == 0
-    # A quote is the present, not a step in a sequence: hearing it again changes nothing, and it has no id of its own.
-    assert said.summary["duplicates"] == (0 if stream == "quotes" else 1)
+    assert said.summary["duplicates"] == 1
     assert said.summary["trades"] == told["trades"]
 
 
