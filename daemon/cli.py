@@ -245,12 +245,25 @@ def events(
 
 
 @app.command()
-def export(session: SessionDir, json: Json = False) -> None:
+def export(
+    session: SessionDir,
+    layout: Annotated[
+        str, typer.Option(help="logos or argus: also under the names of older documents; see docs/aliases.md.")
+    ] = "",
+    to: Annotated[Path, typer.Option(help="The folder that a layout is written under.")] = Path(),
+    json: Json = False,
+) -> None:
     """Rebuild a session's readable files (orders, trades, positions, session.md, …) from its journal."""
     from daemon import export as exporter
+    from daemon import layouts
     from daemon.session import Session
 
-    written = exporter.export(Session.open(session))
+    if layout not in ("", layouts.LOGOS, layouts.ARGUS):
+        raise Usage(f"--layout is logos or argus, not {layout!r}")
+    opened = Session.open(session)
+    written = list(exporter.export(opened))
+    if layout:
+        written += layouts.write(opened, layout, to)
     for path in written:
         _out.print(str(path), markup=False)
     if json:
