@@ -4,7 +4,8 @@ by a bare interpreter and imports nothing of ours, so that whatever is wrong wit
 The ladder, each rung only where the one before led to nothing: ask by the control socket (halt); SIGTERM; SIGKILL.
 Within three seconds the process is gone and its lock is free. A process that was killed leaves no word, so this reads
 its journal and leaves one for it, ``last_words.json``, with every order that was open. The next start cancels those
-before anything else, and arms nothing until somebody has acknowledged it.
+before anything else, and arms nothing until somebody has acknowledged it. Where nothing runs any more, as after a
+crash, it writes the words and no more: a restart goes on from there.
 
     python -I daemon/panic.py [--state-dir DIR | --config FILE] [--json]
 
@@ -74,7 +75,7 @@ def panic(directory: Path, tell: Callable[[str], object] = lambda _: None) -> di
         step(f"process {pid} holds {lock}")
         _end(directory, pid, lock, step)
     gone = _holder(lock) is None
-    words = last_words(directory, "panic: the process was ended" if pid is not None else "killed: it left no word")
+    words = last_words(directory, ended=pid is not None)
     orders, positions = words.get("orders", []), words.get("positions", {})
     step(f"open when it ended: {len(orders)} orders, {len(positions)} positions" if gone else f"{pid} is STILL THERE")
     for one in orders:
@@ -175,13 +176,16 @@ def _free(lock: Path, within_s: float) -> bool:
 # --- the last words --------------------------------------------------------------------------------------------
 
 
-def last_words(directory: Path, reason: str) -> dict[str, Any]:
-    """What the latest session said at its end; written for it where it said nothing. Never changes what it said."""
+def last_words(directory: Path, *, ended: bool) -> dict[str, Any]:
+    """What the latest session said at its end; written for it where it said nothing, and where it was ``ended`` by us,
+    saying so: then the next start takes back what it left. Never changes what it said.
+    """
     session = Path(json.loads((directory / "state.json").read_text("utf-8"))["session"])
     path = session / "last_words.json"
     if path.is_file():
         said: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return said
+    reason = "panic: the process was ended" if ended else "killed: it left no word"
     words: dict[str, Any] = {"session": session.name, "reason": reason, "exit_code": None, "state": None}
     found: list[str] = []
     try:
@@ -189,7 +193,7 @@ def last_words(directory: Path, reason: str) -> dict[str, Any]:
     except (sqlite3.Error, ValueError, OSError, LookupError) as error:
         orders, positions = [], {}
         found.append(f"its journal could not be read ({error}): what was open is NOT known")
-    words |= {"orders": orders, "positions": positions, "findings": found, "panic": True}
+    words |= {"orders": orders, "positions": positions, "findings": found, "panic": ended}
     beside = path.with_name(path.name + ".tmp")
     with beside.open("w", encoding="utf-8") as file:
         json.dump(words, file, indent=2)
