@@ -180,6 +180,8 @@ class Live:
         self._take_back()
         self.log.event("info", "session.opened", session=str(self.session.path), boot=self.boot)
         self._say(f"session {self.session.path}")
+        if not self.feeds:
+            self._say("nothing will be heard: no [[trading.feeds]] is configured")
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._on_signal, number)
