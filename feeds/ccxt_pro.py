@@ -28,7 +28,7 @@ from feeds.ccxt_protocol import BarFrame, BookFrame, TickerFrame, TradeFrame, en
 from feeds.crew import Crew
 from feeds.live import Endpoints, Wanted
 from feeds.pace import Backoff, RimClock
-from feeds.port import Accept, LiveProtocol, Time
+from feeds.port import Accept, CannotHear, LiveProtocol, Time
 
 LOOK_S = 1.0
 STALE_PATIENCE_S = 10.0
@@ -43,12 +43,8 @@ _WATCHES = {
 }
 
 
-class NoSuchVenue(ValueError):
-    """ccxt.pro has no venue of that id, or it cannot watch what is wanted there."""
-
-
 class CcxtFeed:
-    """One venue. ``make`` builds the ccxt exchange, which tests point at a server of theirs."""
+    """One venue. ``make`` builds the ccxt exchange, which tests point at a server of theirs. Raises CannotHear."""
 
     def __init__(
         self,
@@ -72,7 +68,7 @@ class CcxtFeed:
         base = make or _class_of(venue)
         self._exchange = self._tap.fit(base, _settings(endpoints))
         if missing := sorted({stream for each in wanted for stream in each.streams if not self._has(stream)}):
-            raise NoSuchVenue(f"{venue} cannot be asked for {', '.join(missing)} through ccxt.pro")
+            raise CannotHear(f"{venue} cannot be asked for {', '.join(missing)} through ccxt.pro")
         self._is_open = False
         self._watched_ns = 0
 
@@ -307,7 +303,7 @@ def _changes(before: dict[float, float], after: dict[float, float]) -> list[tupl
 
 def _class_of(venue: str) -> Callable[[dict[str, Any]], Any]:
     if venue not in ccxt.pro.exchanges:
-        raise NoSuchVenue(f"ccxt.pro has no venue {venue!r}")
+        raise CannotHear(f"ccxt.pro has no venue {venue!r}")
     made: Callable[[dict[str, Any]], Any] = getattr(ccxt.pro, venue)
     return made
 

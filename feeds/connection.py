@@ -280,11 +280,12 @@ class Connection:
                     return
 
     async def _watch(self, link: _Link) -> None:
-        """Is anybody there? And is it old?"""
+        """Is anybody there? And is it old? Not all connections grow old at the same moment."""
         heard, asked = 0, False
+        life_ns = self._terms.life_s * self._chance.uniform(0.95, 1.0) * SECOND
         while True:
             await self._clock.sleep(self._terms.quiet_s)
-            if self._terms.life_s and self._clock.now() - link.opened_ns >= self._terms.life_s * SECOND:
+            if self._terms.life_s and self._clock.now() - link.opened_ns >= life_ns:
                 link.due.set()
             if link.messages > heard:
                 heard, asked = link.messages, False

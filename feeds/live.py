@@ -18,11 +18,12 @@ from feeds.connection import Connection, Terms
 from feeds.crew import Crew
 from feeds.network import Network, Refused
 from feeds.pace import Backoff, Budget, RimClock
-from feeds.port import Accept, LiveProtocol, Time
+from feeds.port import Accept, CannotHear, LiveProtocol, Time
 
 LOOK_S = 0.25
 LIST_AGAIN_S = 3_600.0
 PAST_WITHIN_S = 5.0
+FILL_AGAIN_S = 10.0
 _ASK_FIRST_S, _ASK_LONGEST_S = 0.5, 8.0
 _RESUBSCRIBE_FIRST_S, _RESUBSCRIBE_LONGEST_S = 4.0, 8.0
 _RENEW_FIRST_S, _RENEW_LONGEST_S = 1.0, 4.0
@@ -60,6 +61,11 @@ class Dialect(Protocol):
     terms: Terms
     requests: tuple[int, float]  # at most so many in so many seconds
 
+    @property
+    def streams(self) -> Collection[str]:
+        """Of ``STREAMS``, those it has."""
+        ...
+
     def lines(self, wanted: Sequence[Wanted]) -> Sequence[Line]: ...
 
     def subscribe(self, topics: Collection[str]) -> Sequence[str]: ...
@@ -91,7 +97,10 @@ class Endpoints(NamedTuple):
 
 
 class NativeFeed:
-    """One venue. ``stale`` says which (instrument, stream) the core holds to be too old; the daemon plugs it in."""
+    """One venue. ``stale`` says which (instrument, stream) the core holds to be too old; the daemon plugs it in.
+
+    Raises CannotHear.
+    """
 
     def __init__(
         self,
@@ -106,6 +115,8 @@ class NativeFeed:
         chance: Random | None = None,
         clock: RimClock | None = None,
     ) -> None:
+        if missing := sorted({stream for each in wanted for stream in each.streams} - {*dialect.streams}):
+            raise CannotHear(f"{venue} has no {', '.join(missing)}; its streams are {', '.join(dialect.streams)}")
         self.conn = self.venue = venue
         self.protocol = protocol
         self.stale: Callable[[], Collection[tuple[str, str]]] = tuple
@@ -139,6 +150,7 @@ class NativeFeed:
             for number, line in enumerate(dialect.lines(wanted), 1)
         ]
         self._holes = (0, 0)
+        self._fills = self._fill_ns = 0  # how often bars are still to be asked for, and not before when
 
     async def run(self) -> None:
         try:
@@ -177,7 +189,7 @@ class NativeFeed:
         for symbol in self.protocol.unbuilt():
             request = self._dialect.snapshot(symbol)
             if request is not None:
-                self._asks.want(request)
+                self._asks.want_first(request)
             else:
                 self._subscribe_again({(wanted.instrument, "book") for wanted in self._of(symbol)}, now)
         for tended in self.lines:
@@ -206,10 +218,14 @@ class NativeFeed:
                 tended.renewal.rest()
 
     def _fill_holes(self, now: int) -> None:
-        """Ask for bars again where trades may be missing since."""
+        """Ask for bars again where trades may be missing since, and once more when the last of them have closed."""
         holes = (sum(tended.connection.reconnects for tended in self.lines), self.protocol.counts.gaps)
         if holes != self._holes and all(tended.connection.open_s for tended in self.lines):
             self._holes = holes
+            self._fills = 2
+        if self._fills and now >= self._fill_ns:
+            self._fills -= 1
+            self._fill_ns = now + round(FILL_AGAIN_S * SECOND)
             self._ask_for_past(now)
 
     def _ask_for_past(self, now: int) -> None:
@@ -265,6 +281,10 @@ class _Asks:
         self._waiting[path] = None
         self._some.set()
 
+    def want_first(self, path: str) -> None:
+        self._waiting = {path: None, **self._waiting}
+        self._some.set()
+
     async def next(self, clock: RimClock) -> str:
         """The next one whose turn it is."""
         while True:
@@ -273,6 +293,7 @@ class _Asks:
             for path in self._waiting:
                 if now - self._asked_ns.get(path, -SECOND) >= _ASK_FIRST_S * SECOND:
                     del self._waiting[path]
+                    self._asked_ns = {asked: ns for asked, ns in self._asked_ns.items() if now - ns < SECOND}
                     self._asked_ns[path] = now
                     self._in_flight = True
                     if not self._waiting:

@@ -111,6 +111,10 @@ class Time(Protocol):
         ...
 
 
+class CannotHear(ValueError):  # a fact about a venue
+    """A venue cannot be heard live, or not what is wanted of it; the text says which."""
+
+
 class LiveFeed(Protocol):
     """What brings a venue's market in. The names of its connections begin with ``conn`` and a slash: ``binance/1a``,
     ``binance/rest``; a feed with nothing to tell apart uses ``conn`` itself.

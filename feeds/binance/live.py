@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from bus.clock import DAY, HOUR, MINUTE, SECOND
 from feeds.connection import Terms
-from feeds.live import Endpoints, Line, Past, Wanted
+from feeds.live import STREAMS, Endpoints, Line, Past, Wanted
 
 ENDPOINTS: Mapping[str, Endpoints] = {
     "binance": Endpoints(
@@ -53,6 +53,7 @@ class BinanceDialect:
 
     def __init__(self, *, futures: bool) -> None:
         self._futures = futures
+        self.streams = STREAMS if futures else STREAMS[:-1]  # spot has no mark price
         self._root = "/fapi/v1/" if futures else "/api/v3/"
         self._asked = 0
         self.terms = Terms(8 if futures else 4, 1.25, 1_000, 100, 300.0, _LIFE_S)
@@ -63,7 +64,6 @@ class BinanceDialect:
             f"{each.symbol.lower()}@{self._channel(stream)}": (each.instrument, stream)
             for each in wanted
             for stream in each.streams
-            if stream != "mark" or self._futures
         }
         if not self._futures:
             return _cut("/stream", topics, self.terms.streams)

@@ -35,6 +35,7 @@ _FRAME_MAX = 1 << 26  # a whole book comes in one frame
 class CoinbaseDialect:
     """8 messages and 8 connects a second from an address; no connection has an age."""
 
+    streams = tuple(_CHANNELS)
     terms = Terms(6, 1.25, 500, 4, 2.0, 0.0, frame_max=_FRAME_MAX)
     requests = (4, 1.0)
 
@@ -42,8 +43,8 @@ class CoinbaseDialect:
         topics: dict[str, tuple[str, str]] = {}
         for each in wanted:
             for stream in each.streams:
-                if stream in _CHANNELS:  # quote and ticker are one channel
-                    topics.setdefault(f"{_CHANNELS[stream]}:{each.symbol}", (each.instrument, stream))
+                # Quote and ticker are one channel.
+                topics.setdefault(f"{_CHANNELS[stream]}:{each.symbol}", (each.instrument, stream))
         items = list(topics.items())
         most = self.terms.streams
         return [Line("", dict(items[at : at + most])) for at in range(0, len(items), most)]

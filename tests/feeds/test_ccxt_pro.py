@@ -15,11 +15,11 @@ from bus.events import BookInvalidated, BookRestored, BookSnapshot, BookUpdate, 
 from bus.inputs import Input
 from bus.values import Side
 from daemon.sources import known_by, protocol_of
-from feeds.ccxt_pro import CcxtFeed, NoSuchVenue, Tap, terms
+from feeds.ccxt_pro import CcxtFeed, Tap, terms
 from feeds.ccxt_protocol import encode
 from feeds.crew import Crew
 from feeds.live import Wanted
-from feeds.port import Unparsed, VenueProtocol
+from feeds.port import CannotHear, Unparsed, VenueProtocol
 
 pytestmark = pytest.mark.asyncio
 
@@ -277,5 +277,5 @@ async def test_a_feed_listens_through_a_loss_and_records_it():
 
 @pytest.mark.parametrize(("venue", "streams"), [("nowhere", ["trade"]), ("okx", ["mark"])])
 async def test_what_ccxt_cannot_watch_is_refused_at_the_start(venue, streams):
-    with pytest.raises(NoSuchVenue):
+    with pytest.raises(CannotHear):
         CcxtFeed(venue, [Wanted(f"{venue}:BTC/USD", SYMBOL, streams)], protocol_of(venue, known_by([])), print, Clock())

@@ -236,10 +236,10 @@ async def test_a_book_is_not_replaced_by_an_older_one_while_two_sockets_carry_it
 
 async def test_the_past_comes_before_the_present_and_again_after_a_hole():
     async with world(VENUES, past=[Past(MINUTE, 5)]) as there:
-        await there.pass_time(70)
+        await there.pass_time(70, step=1.0)
         heard = {bench.venue: bench.of(PastBar) for bench in there.benches}
         there.fault(kind="cut", for_s=1)
-        await there.pass_time(8)
+        await there.pass_time(8, step=0.5)
 
     for bench in there.benches:
         kinds = [type(event) for event in bench.of(PastBar, Trade)]

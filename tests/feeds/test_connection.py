@@ -1,0 +1,93 @@
+"""What a connection remembers: how long to wait, what it may send, and who has gone silent."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from bus.clock import DAY, SECOND
+from bus.events import FeedLost, FeedOpened
+from feeds.binance.live import BinanceDialect
+from feeds.crew import Crew
+from feeds.pace import Backoff, Budget
+from sandbox.clock import TurnedClock
+from tests.feeds.live_bench import TurnedRim, world
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_waits_double_to_a_cap_and_only_something_good_resets_them():
+    backoff = Backoff(1.0, 8.0, Random(1))
+
+    waits = [backoff.next_s() for _ in range(6)]
+
+    for wait, whole in zip(waits, [1, 2, 4, 8, 8, 8], strict=True):
+        assert whole / 2 <= wait <= whole
+    assert len(set(waits)) == 6, "and are never twice the same"
+    assert 30.5 <= backoff.next_s(at_least_s=30) <= 31
+    backoff.reset()
+    assert backoff.next_s() <= 1
+
+
+async def test_a_budget_lets_nobody_through_before_its_time():
+    clock = TurnedClock(0)
+    rim = TurnedRim(clock)
+    budget = Budget(rim, 2, 1.0)
+    await budget.take()
+    clock.turn(0.5)
+    await budget.take()
+
+    async with Crew() as crew:
+        third = crew.start(budget.take())
+        await asyncio.sleep(0)
+        for turned, done in ((0.49, False), (0.01, True)):
+            clock.turn(turned)
+            rim.wake()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert third.done() is done
+
+
+async def test_a_connect_is_no_good_message():
+    """A minute of a venue that takes every socket and says nothing: the waits grow all the same."""
+    async with world(streams=("trade",)) as there:
+        await there.until_tradeable()
+        there.fault(kind="half_open", for_s=60)
+        await there.pass_time(60, step=0.5)
+        connects = there.sandbox.report()["connects"]
+        await there.until_tradeable()
+        report = there.sandbox.report()
+
+    assert 6 <= connects <= 12, "18 if each began with the shortest wait"
+    assert report["broken"] == {}
+
+
+async def test_a_venue_that_hangs_up_all_the_time_is_not_called_more_often_than_it_allows():
+    async with world(streams=("trade",)) as there:
+        there.fault(kind="rollover", life_s=0.2)
+        await there.pass_time(150, step=0.5)
+        report = there.sandbox.report()
+
+    assert 80 <= report["connects"] <= 100
+    assert report["broken"] == {}
+
+
+async def test_a_socket_without_a_word_is_pinged_and_given_up():
+    async with world(streams=("trade",)) as there:
+        (bench,) = there.benches
+        await there.until_tradeable()
+        bench.feed.stale = tuple  # nobody says that anything is stale
+        there.fault(kind="half_open", for_s=1)
+        await there.pass_time(32, step=0.5)
+
+    (lost,) = bench.of(FeedLost)
+    assert lost.reason.startswith("silent")
+    assert len(bench.of(FeedOpened)) == 2
+
+
+async def test_a_socket_is_let_go_before_the_venue_s_day_is_over():
+    for futures in (False, True):
+        terms = BinanceDialect(futures=futures).terms
+        assert (terms.life_s + terms.overlap_s + 600) * SECOND < DAY
