@@ -17,6 +17,10 @@ from daemon import credentials, notify
 from daemon.cli import app, guarded
 from daemon.findings import Level
 from daemon.notify import FILE, HEARTBEAT, KINDS, Notice, Notifier, Outbox
+from daemon.session import Session
+from daemon.verify import verify
+from tests.daemon.live_world import Market, World
+from tests.daemon.test_run import STRATEGY
 
 CANARY = "canary-77aa-token"
 GRAVE, PLAIN, MINOR = Level.CRITICAL, Level.WARNING, Level.INFO
@@ -155,6 +159,27 @@ def test_only_a_missed_heartbeat_is_said_and_once(tmp_path, phone):
     assert (tmp_path / HEARTBEAT).exists()
     notifier.start().close()
     assert not (tmp_path / HEARTBEAT).exists(), "an end in order is nothing to be missed"
+
+
+@pytest.mark.asyncio
+async def test_somebody_who_never_takes_a_message_changes_no_record_of_a_session(tmp_path, monkeypatch):
+    stuck, heard = threading.Event(), []
+
+    def deliver(notice: Notice) -> bool:
+        heard.append(notice.title)
+        return stuck.wait(20)
+
+    monkeypatch.setattr(notify, "channels", lambda environ: deliver)
+    monkeypatch.setattr(Notifier.close, "__defaults__", (0.05,))
+    world = World(tmp_path, Market(30).lines(), "process.notify.level=info", config_text=STRATEGY)
+
+    ended = await world.run_through()
+    verdict = await verify(Session.open(ended.session))
+    stuck.set()
+
+    assert (ended.exit_code, verdict.equal, verdict.difference) == (0, True, "")
+    assert ended.summary["fills"] >= 1
+    assert len(heard) == 1, "the first is still on its way"
 
 
 @pytest.fixture
