@@ -9,16 +9,18 @@ What is found is the nearest on that grid; a flip between two of its points may 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
+from msgspec import structs
+
 from bus import money
-from bus.events import Bar
+from bus.events import Bar, CouncilVoted
 from bus.values import Action, Check
 from config.schema import Trading
 from daemon.probe import Changes, Facts
-from strategies.council import LONG, SHORT, of
+from strategies.council import FLAT, LONG, SHORT, of, support, verdict
 
 Trial = Callable[[Changes], Facts]
 
@@ -26,6 +28,8 @@ FINEST, DOUBLINGS = 1e-4, 12
 FARTHEST = FINEST * 2 ** (DOUBLINGS - 1)
 """How far the close is moved at first and at last, as a fraction of it."""
 HALVINGS = 10
+HEAVIEST = 50.0
+"""What voters' weights are multiplied by, at most."""
 SIZES = tuple(2**power for power in range(1, 11))
 """What the default size is multiplied by."""
 
@@ -43,25 +47,39 @@ def search(bar: Bar, trading: Trading, trial: Trial) -> tuple[Facts, list[Flip]]
     """What happened at the bar, and the changes that would have made it otherwise, nearest first."""
     base = trial(Changes())
 
-    def flips(changes: Changes) -> list[str] | None:
-        outcome = trial(changes).outcome
-        return outcome if outcome != base.outcome else None
+    def flipped(candidates: Iterable[_Candidate]) -> list[Flip]:
+        outcomes = ((candidate, trial(candidate[0]).outcome) for candidate in candidates)
+        return [Flip(*candidate, outcome) for candidate, outcome in outcomes if outcome != base.outcome]
 
-    found = [
-        Flip(changes, was, distance, outcome)
-        for changes, was, distance in _settings(base, trading)
-        if (outcome := flips(changes)) is not None
-    ]
-    found += _sizes(base, trading, flips)
-    found += _closes(bar, flips)
+    def other_orders(changes: Changes) -> bool:
+        return trial(changes).outcome != base.outcome
+
+    def other_answers(changes: Changes) -> bool:
+        return _said(trial(changes)) != _said(base)
+
+    found = flipped(_settings(base, trading))
+    found += flipped(_sizes(base, trading, other_orders))
+    found += flipped(_closes(bar, other_orders))
+    if not found:  # another close makes somebody say something else, and a setting lets that through
+        for moved, was, distance in _closes(bar, other_answers):
+            with_close = (
+                (Changes(moved.close, changes.settings), f"{was}, {before}", max(distance, further))
+                for changes, before, further in _settings(trial(moved), trading)
+            )
+            found += flipped(with_close)
     return base, sorted(found, key=lambda flip: flip.distance)
+
+
+def _said(facts: Facts) -> list[tuple[str, Action]]:
+    return [(answer.strategy, intent.action) for answer in facts.answers for intent in answer.intents]
 
 
 def searched() -> str:
     """The range that was looked through, in words."""
     return (
-        "the settings of the rules that decided, one at a time or, where several refused, together; "
-        f"the bar's close to {FARTHEST:.1%} below and above, from {FINEST:.2%} on doubling, then halving"
+        "the settings of the rules that decided, one at a time or, where several refused, together; the council's "
+        f"thresholds and weights (to {HEAVIEST:g} times theirs); the bar's close to {FARTHEST:.1%} below and above, "
+        f"from {FINEST:.2%} on doubling, then halving; where none of these does, such a close and a setting together"
     )
 
 
@@ -142,9 +160,15 @@ def _council(base: Facts, trading: Trading) -> Iterator[_Candidate]:
     if voted is None:
         return
     best = max(voted.support)
+    yield from _weights(voted, trading)
     if voted.action is Action.HOLD:
         if 0.0 < best < chosen.threshold:
             yield _threshold(best, trading)
+        for kept in (voted.support[0], voted.support[2]):
+            if 0.0 < kept < 1.0:  # what is held would be left
+                more = min(1.0, kept + 1e-9)
+                settings = (f"council.threshold={max(more, chosen.threshold)!r}", f"council.exit_threshold={more!r}")
+                yield Changes(settings=settings), repr(chosen.exit_threshold), _apart(more, chosen.exit_threshold)
         return
     if best >= chosen.threshold:
         if best < 1.0:
@@ -157,6 +181,29 @@ def _council(base: Facts, trading: Trading) -> Iterator[_Candidate]:
         repr(chosen.exit_threshold),
         _apart(held, chosen.exit_threshold),
     )
+
+
+def _weights(voted: CouncilVoted, trading: Trading) -> Iterator[_Candidate]:
+    """For each stance, its voters' weights multiplied by what makes it win, if anything up to HEAVIEST does."""
+    chosen = trading.council
+    for stance in (LONG, FLAT, SHORT):
+        behind = [ballot.voter for ballot in voted.ballots if ballot.stance == stance]
+
+        def wins(factor: float, stance: int = stance) -> bool:
+            heavier = [
+                structs.replace(b, weight=b.weight * (factor if b.stance == stance else 1.0)) for b in voted.ballots
+            ]
+            return verdict(support(chosen.rule, heavier), FLAT, chosen.threshold, chosen.exit_threshold) == stance
+
+        if not behind or wins(1.0) or not wins(HEAVIEST):
+            continue
+        low, high = 1.0, HEAVIEST
+        while high / low > 1.001:
+            middle = math.sqrt(low * high)
+            low, high = (low, middle) if wins(middle) else (middle, high)
+        weights = {name: chosen.voters.get(name, 1.0) for name in behind}
+        table = ", ".join(f'"{name}" = {weight * high!r}' for name, weight in weights.items())
+        yield Changes(settings=(f"council.voters={{{table}}}",)), ", ".join(map(repr, weights.values())), high - 1.0
 
 
 def _threshold(to: float, trading: Trading) -> _Candidate:
@@ -173,38 +220,32 @@ def _apart(to: float, was: float) -> float:
 
 # --- the size and the close ------------------------------------------------------------------------------------
 
-_Flips = Callable[[Changes], list[str] | None]
+_Test = Callable[[Changes], bool]
 
 
-def _sizes(base: Facts, trading: Trading, flips: _Flips) -> Iterator[Flip]:
+def _sizes(base: Facts, trading: Trading, flips: _Test) -> Iterator[_Candidate]:
     """A larger default size, where an order came to too little."""
     if any(refusal.rule == "translator" for refusal in base.refused):
         was = trading.sizing.notional
         for factor in SIZES:
             changes = Changes(settings=(f"sizing.notional={was * Decimal(factor):f}",))
-            if (outcome := flips(changes)) is not None:
-                yield Flip(changes, f"{was:f}", float(factor - 1), outcome)
+            if flips(changes):
+                yield changes, f"{was:f}", float(factor - 1)
                 return
 
 
-def _closes(bar: Bar, flips: _Flips) -> Iterator[Flip]:
-    """The nearest close on either side that flips the decision, if one in range does."""
+def _closes(bar: Bar, holds: _Test) -> Iterator[_Candidate]:
+    """The nearest close on either side at which ``holds``, if there is one in range."""
     reach = 0.0
     for doubling in range(DOUBLINGS):
         near, reach = reach, FINEST * 2**doubling
-        hits = [sign for sign in (1.0, -1.0) if flips(_close(bar, sign * reach)) is not None]
+        hits = [sign for sign in (1.0, -1.0) if holds(_close(bar, sign * reach))]
         for sign in hits:
             low, high = near, reach
             for _ in range(HALVINGS):
                 middle = (low + high) / 2.0
-                if flips(_close(bar, sign * middle)) is not None:
-                    high = middle
-                else:
-                    low = middle
-            changes = _close(bar, sign * high)
-            outcome = flips(changes)
-            assert outcome is not None, "it was halved in upon"
-            yield Flip(changes, repr(bar.close), high, outcome)
+                low, high = (low, middle) if holds(_close(bar, sign * middle)) else (middle, high)
+            yield _close(bar, sign * high), repr(bar.close), high
         if hits:
             return
 
