@@ -61,7 +61,6 @@ class Attendant:
         live.tasks.start(HEALTH, self.checking.run, restarts=3)
 
     async def stop(self) -> None:
-        self.notifier.say(STOPPING="1", STATUS="stopped")
         await self.control.stop()
         if self.metrics is not None:
             await self.metrics.stop()

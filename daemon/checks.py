@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.clock import SECOND
+from daemon import recorder
 from daemon.findings import Level
 from daemon.health import Check, Look, Problem
 from daemon.lag import Lag
@@ -57,7 +58,7 @@ def _loop(lag: Lag) -> Look:
     def look() -> Problem | None:
         worst = lag.take()
         if worst > STUCK_LAG_S:
-            return Problem("the loop stood still", Level.CRITICAL, detail=f"{worst:.1f} s")
+            return Problem("the loop stood still", detail=f"{worst:.1f} s")
         return Problem("the loop is slow", detail=f"{worst * 1_000:.0f} ms") if worst > SLOW_LAG_S else None
 
     return look
@@ -94,9 +95,19 @@ def _clock(live: Live, most_s: float) -> Look:
 
 
 def _recording(live: Live) -> Look:
+    """Something was heard since the last look, so something must have been written."""
+    seen = [(0, 0)]
+
     def look() -> Problem | None:
         if live.recorder.failed:
             return Problem("nothing is recorded any more", Level.CRITICAL, detail=live.recorder.failed)
+        live.door.flush()
+        pieces = recorder.pieces(live.session.path)
+        written = sum(piece.stat().st_size for piece in pieces)
+        heard, before = live.door.accepted, seen[0]
+        seen[0] = (heard, written)
+        if heard > before[0] and written == before[1]:
+            return Problem("what is heard is not written", Level.CRITICAL)
         return None
 
     return look

@@ -431,6 +431,7 @@ class Live:
 
     async def _shut_down(self) -> Ended:
         core, door = self.core, self.door
+        self.attendant.notifier.say(STOPPING="1", STATUS=self._reason)
         door.command("stop", "daemon", {"reason": self._reason})
         asked, hurry = asyncio.get_running_loop().time(), self._signals + 1
         deadline = asked + self.process.stop_within_s

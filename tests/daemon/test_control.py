@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from daemon.aside import CAPACITY, Aside
 from daemon.client import Client, SaidNo
 from daemon.errors import NotRunning, TimedOut
 from daemon.findings import Level
@@ -254,6 +256,26 @@ def test_an_observer_that_stopped_reading_loses_events_and_changes_no_byte(tmp_p
         live.stop("enough")
 
     a_session(tmp_path, act, orders=2, rate=20_000 if kinds else 500)
+
+
+def test_a_log_and_a_terminal_that_hang_hold_nobody_up_and_change_no_byte(tmp_path: Path):
+    hang, told = threading.Event(), []
+
+    def act(client: Client, live: Live) -> None:
+        terminal = Aside(lambda _: hang.wait(20), "terminal")
+        live._say = terminal
+        live.log._lines._tell = lambda _: hang.wait(20)
+        for _ in range(CAPACITY + 10):
+            live.log.event("info", "a.line")
+            terminal("a line")
+        client.command("shadow", {})
+        told.append((client.status()["state"], live.log.dropped > 0, terminal.dropped > 0))
+        hang.set()
+        client.command("stop", {})
+
+    a_session(tmp_path, act, orders=1)
+
+    assert told == [("shadow", True, True)]
 
 
 def test_a_halt_by_the_socket_is_done_in_time_under_a_flood(tmp_path: Path):

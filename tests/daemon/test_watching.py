@@ -17,7 +17,7 @@ import pytest
 from bus.events import Token
 from daemon.aside import CAPACITY, Aside
 from daemon.breaker import Breaker, Tripped
-from daemon.checks import Integrity
+from daemon.checks import Integrity, checks_of
 from daemon.findings import Finding, Findings, Level
 from daemon.health import Check, Health, Problem
 from daemon.lag import Lag
@@ -297,3 +297,27 @@ async def test_prometheus_and_a_health_check_are_answered_on_the_loopback():
     assert "# TYPE argus_orders_total counter\nargus_orders_total 3.0" in text
     assert 'argus_feed_age_seconds{instrument="v:C/D"} 1.5' in text
     assert (well, ill) == (200, 503)
+
+
+def test_what_is_heard_and_not_written_is_seen(tmp_path: Path):
+    world, found = Running(tmp_path, 500, config_text=CONFIG + "params = { rungs = 1 }\n"), []
+
+    async def act(live: Live) -> None:
+        look = next(
+            one for one in checks_of(live, Lag(), Integrity(live.session.journal)) if one.name == "recording"
+        ).look
+        for _ in range(2):
+            live.door.fault("a test", "heard")
+            found.append(look())
+        live.recorder.flush = lambda: None  # type: ignore[method-assign]  # the disk takes nothing
+        found.append(look())
+        live.door.fault("a test", "heard")
+        found.append(look())
+        del live.recorder.flush
+        live.stop("enough")
+
+    asyncio.run(world.through(act, orders=1))
+
+    assert found[:3] == [None, None, None]
+    assert found[3] is not None
+    assert found[3].what == "what is heard is not written"
