@@ -435,6 +435,15 @@ class ParametersAdapted(Record, frozen=True):
     reason: str
 
 
+class ModelAnswered(Record, frozen=True):
+    """What a model outside the core computed: ``name`` of ``instrument`` (p_long: the probability that it rises)."""
+
+    model: str
+    name: str
+    instrument: str
+    value: float
+
+
 class IntentLogged(Record, frozen=True):
     """An intent that goes nowhere, and why: routing is off, or it is no vote on a bar."""
 
@@ -705,6 +714,7 @@ RECORDS: dict[str, type[Record]] = {
         CouncilVoted,
         WeightChanged,
         ParametersAdapted,
+        ModelAnswered,
         IntentLogged,
         OrderApproved,
         OrderRefused,

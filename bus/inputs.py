@@ -47,6 +47,14 @@ class Input(msgspec.Struct, gc=False, omit_defaults=True):
     note: str | None = None
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What the ``raw`` of an external result says, as JSON; ``conn`` is the model it came from."""
+
+    name: str
+    instrument: str
+    value: float
+
+
 class Command(msgspec.Struct, frozen=True):
     """What the ``raw`` of a command says, as JSON: the whole of it travels with it, never a path to read later."""
 

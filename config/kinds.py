@@ -35,10 +35,12 @@ FeeRate = Annotated[Decimal, NUMBER, Field(ge=Decimal("-0.01"), le=Decimal("0.05
 Count = Annotated[int, NUMBER, Field(ge=1, le=1_000_000)]
 WholeBasisPoints = Annotated[int, NUMBER, Field(ge=1, le=10_000)]
 BasisPoints = Annotated[float, NUMBER, Field(ge=0, le=10_000)]
+SomeBasisPoints = Annotated[float, NUMBER, Field(gt=0, le=10_000)]
 Milliseconds = Annotated[float, NUMBER, Field(ge=0, le=60_000)]
 Seconds = Annotated[float, NUMBER, Field(gt=0, le=604_800)]
 """More than nothing, at most a week."""
 
+Multiple = Annotated[float, NUMBER, Field(gt=0, le=1_000)]
 Share = Annotated[float, NUMBER, Field(gt=0, le=1)]
 ShareOrZero = Annotated[float, NUMBER, Field(ge=0, le=1)]
 Weight = Annotated[float, NUMBER, Field(ge=0, le=1_000)]

@@ -21,12 +21,14 @@ from bus.events import (
     FeedLost,
     FeedOpened,
     InputFaulted,
+    OrderFilled,
     OrderRefused,
     OrderRejected,
     PartFailed,
     Record,
     SessionClosed,
     SessionOpened,
+    StateRestored,
     StrategyQuarantined,
     StreamFresh,
     StreamStale,
@@ -35,6 +37,10 @@ from bus.events import (
 from bus.journal import GENESIS, Entry
 from bus.values import TradingState
 from daemon.fold import Account, Change, OrderLife, Orders, differences
+from daemon.memory import OVERSIGHT
+from portfolio.books import Books
+from risk.governor import Band
+from risk.oversight import BAND
 
 KEPT = 10_000
 Item = TypeVar("Item")
@@ -127,6 +133,15 @@ class Digest:
         return self.states[-1].state if self.states else TradingState.DISCONNECTED
 
     @property
+    def band(self) -> str:
+        """The drawdown band that trading is in: halted, kill, hard, soft or ok."""
+        if any(halt.rule == "session_drawdown" for halt in self.halts):
+            return "halted"
+        said = next((one.reason for one in reversed(self.states) if one.rule == BAND), "")
+        word = said.partition(":")[0]
+        return word if word in {band.value for band in Band} else "ok"
+
+    @property
     def halts(self) -> list[TradingStateChanged]:
         return [change for change in self.states if change.state is TradingState.HALTED]
 
@@ -152,11 +167,18 @@ class Reading:
         self.digest = Digest()
         self.account = Account()
         self.orders = Orders()
+        self.books = Books(self.account.instruments)
 
     def note(self, entry: Entry, event: Record) -> tuple[list[Change], OrderLife | None]:
         """Take one record in; returns the wallets it moved and the order it ended. Raises FoldError."""
         self.digest.note(entry, event)
-        return self.account.note(event), self.orders.note(event, self.account.instruments)
+        changes = self.account.note(event)
+        match event:
+            case OrderFilled():
+                self.books.on_fill(event)
+            case StateRestored() if OVERSIGHT in event.more:
+                self.books.restore(event.more[OVERSIGHT]["books"])
+        return changes, self.orders.note(event, self.account.instruments)
 
     def differences(self) -> list[str] | None:
         """What the session says it closed with against what its records make; None where it never closed."""

@@ -138,7 +138,7 @@ class Account:
                 return [self._move(event.asset, -event.amount)]
             case SessionOpened():
                 self.asset = str(event.trading.get("asset", ""))
-                self.instruments = {i.name: i for i in event.instruments}
+                self.instruments |= {i.name: i for i in event.instruments}
                 return [self._move(asset, amount) for asset, amount in event.opening.items()]
             case StateRestored():
                 return self._restore(event)

@@ -23,15 +23,17 @@ from bus.events import (
     FeedOpened,
     FeedRetired,
     InputFaulted,
+    ModelAnswered,
     Quote,
     SourceSwitched,
     Trade,
 )
-from bus.inputs import Command, Input
+from bus.inputs import Answer, Command, Input
 from feeds.port import Unparsed, VenueProtocol
 
 Row = Trade | Quote | Bar
 _command = msgspec.json.Decoder(Command)
+_answer = msgspec.json.Decoder(Answer)
 OnUnparsed = Callable[[Input, str], None]
 
 
@@ -102,6 +104,8 @@ class Intake:
                 return [SourceSwitched(ns, item.conn or "", item.url or "", item.note or item.raw)]
             case inputs.FAULT:
                 return [InputFaulted(ns, item.conn or "", item.note or item.raw)]
+            case inputs.EXTERNAL:
+                return [_answered(item, ns)]
             case inputs.COMMAND if self.obeys:
                 return [_given(item, ns)]
             case kind if kind in inputs.KINDS:
@@ -120,6 +124,14 @@ class Intake:
         self.unparsed += 1
         self._on_unparsed(item, str(reason))
         return ()
+
+
+def _answered(item: Input, ns: int) -> ModelAnswered:
+    try:
+        answer = _answer.decode(item.raw)
+    except msgspec.DecodeError as error:
+        raise Unparsed(f"not a model's answer: {error}") from error
+    return ModelAnswered(ns, item.conn or "", answer.name, answer.instrument, answer.value)
 
 
 def _given(item: Input, ns: int) -> CommandGiven:

@@ -13,7 +13,7 @@ from sim import memory as venue_memory
 if TYPE_CHECKING:
     from daemon.wiring import Core
 
-COUNCIL, REGIMES, PAIRS = "council", "regimes", "pairs"
+COUNCIL, REGIMES, PAIRS, OVERSIGHT = "council", "regimes", "pairs", "oversight"
 """Under which names the parts that not every session has are kept."""
 
 
@@ -48,7 +48,7 @@ def remember(core: Core, parent: str, seq: int, head: bytes) -> StateRestored:
 
 
 def _more(core: Core) -> dict[str, Any]:
-    more: dict[str, Any] = {"operator": core.operator.state()}
+    more: dict[str, Any] = {"operator": core.operator.state(), OVERSIGHT: core.oversight.state()}
     if core.council is not None:
         more[COUNCIL] = core.council.state()
     if core.regimes is not None:
@@ -72,6 +72,8 @@ def recall(core: Core, state: StateRestored) -> None:
     if core.bars is not None:
         core.bars.restore(state.forming)
     core.history.restore(state.bars)
+    if OVERSIGHT in state.more:
+        core.oversight.restore(state.more[OVERSIGHT])
     # What was halted trades again by a person's word only, and who gives it has seen the loss: it is counted anew.
     core.equity.restore(structs.replace(state.equity, start=None) if state.gate.latched else state.equity)
     if core.council is not None and COUNCIL in state.more:

@@ -20,7 +20,12 @@ from config.schema import Trading, parse_interval
 from daemon.errors import Usage
 from feeds.columns import Content
 from feeds.table import Stamp, TableSpec
+from risk.extra import Terms as Extra
+from risk.governor import Bands as GovernorBands
+from risk.governor import Rules as Bands
+from risk.oversight import Terms as Oversight
 from risk.rules import Limits
+from risk.sizing import Sizing
 from sim import fees, latency, queue, slippage
 from sim.models import Models
 from strategies import council, feedback
@@ -51,6 +56,27 @@ def gate_limits(limits: schema.Limits) -> Limits:
         max_orders_window_s=limits.order_rate.per_s,
         max_open_orders=limits.max_open_orders,
     )
+
+
+def oversight_terms(trading: Trading) -> Oversight:
+    limits, size = trading.limits, trading.sizing
+    governor = trading.governor
+    return Oversight(
+        sizing=Sizing(**size.model_dump(exclude={"positions"})),
+        bands=Bands(
+            GovernorBands(**governor.peak.model_dump()),
+            GovernorBands(**governor.session.model_dump()),
+            governor.soft_scale,
+            governor.panic_exit,
+        ),
+        extra=extra_terms(limits),
+        returns_interval_ns=parse_interval(limits.returns_interval) if limits.returns_interval else 0,
+        own_positions=size.positions == "own",
+    )
+
+
+def extra_terms(limits: schema.Limits) -> Extra:
+    return Extra(**{name: getattr(limits, name) for name in Extra.__struct_fields__})
 
 
 def council_rules(trading: Trading) -> council.Rules:

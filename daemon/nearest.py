@@ -105,6 +105,16 @@ SETTING: Mapping[str, _Setting] = {
     "price_collar": _Setting("limits.price_collar_bps", _WHOLE),
     "order_rate": _Setting("limits.order_rate.orders", _WHOLE),
     "open_orders": _Setting("limits.max_open_orders", _WHOLE),
+    "spread": _Setting("limits.max_spread_bps", _FINE),
+    "liquidity": _Setting("limits.max_impact_bps", _FINE),
+    "max_atr": _Setting("limits.max_atr", _FINE),
+    "correlation": _Setting("limits.max_correlation", _FINE),
+    "gross_exposure": _Setting("limits.max_gross", _FINE),
+    "net_exposure": _Setting("limits.max_net", _FINE),
+    "leverage": _Setting("limits.max_leverage", _FINE),
+    "var": _Setting("limits.max_var", _FINE),
+    "es": _Setting("limits.max_es", _FINE),
+    "money_at_risk": _Setting("limits.max_money_at_risk", _FINE),
 }
 """The rules whose limit is a setting."""
 

@@ -8,6 +8,7 @@ here has been allowed. A name that is not in the table is journaled and does not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ from bus.events import CommandGiven, LimitsChanged
 from bus.values import TradingState
 from config.schema import Limits
 from daemon import models
+from portfolio.equity import CannotValue
 from risk.flatten import NAME as FLATTEN
 from risk.flatten import Flatten
 from risk.gate import Gate
@@ -47,6 +49,7 @@ class Operator:
             "connect": self._enter(TradingState.CONNECTED),
             "reconcile": self._enter(TradingState.RECONCILED),
             "arm": self._arm,
+            "clear": self._clear,
             "disarm": self._hold("disarm", TradingState.RECONCILED),
             "shadow": self._hold("shadow", TradingState.SHADOW),
             "routing": self._routing,
@@ -120,6 +123,10 @@ class Operator:
                 self._gate.relent()
         if not self._gate.latched and not self.held:
             self._gate.arm(who, str(payload.get("reason", "")))
+
+    def _clear(self, who: str, payload: Mapping[str, Any]) -> None:
+        with suppress(CannotValue):  # then there is nothing to count from, and the band stays
+            self._gate.clear(who, str(payload.get("reason", "")))
 
     def _halt(self, who: str, payload: Mapping[str, Any]) -> None:
         self._gate.halt("operator", f"{who}: {payload.get('reason', '')}".removesuffix(": "))

@@ -32,7 +32,7 @@ from bus.journal import Chain
 from bus.values import Check, TradingState
 from config.load import changed
 from config.schema import Trading
-from daemon.models import council_rules, limits_of
+from daemon.models import council_rules, limits_of, oversight_terms
 from daemon.wiring import Core
 from strategies.port import Strategy, View, Wishes
 from strategies.regime import Gauge, Thresholds
@@ -65,6 +65,7 @@ class Changes(msgspec.Struct, frozen=True):
         if self.settings:
             trading = changed(core.trading, self.settings)
             core.gate.relimit(limits_of(trading), trading.sizing.notional)
+            core.oversight.adopt(oversight_terms(trading))
             if core.council is not None:
                 core.council.rule_by(council_rules(trading))
             elif trading.council.mode != core.trading.council.mode:

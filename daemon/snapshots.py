@@ -14,6 +14,7 @@ from bus import money
 from bus.clock import SECOND
 from daemon.digest import Digest, Reading, iso
 from daemon.fold import Amounts, Position
+from portfolio.books import Netting
 
 
 def state(reading: Reading) -> dict[str, Any]:
@@ -43,6 +44,20 @@ def portfolio_state(reading: Reading) -> dict[str, Any]:
         "fees": _plain(account.fees),
         "funding": _plain(account.funding),
         "positions": [_position(position) for position in account.positions.values()],
+        "strategies": {
+            strategy: {
+                name: {
+                    "size": money.plain(part.size),
+                    "realised": money.plain(part.realised),
+                    "asset": part.asset,
+                    "trips": part.trips.count,
+                    "won": part.trips.wins,
+                }
+                for name, part in parts.items()
+            }
+            for strategy, parts in reading.books.positions.items()
+        },
+        "netting": {name: _netting(reading.books.netting(name)) for name in account.positions},
     }
 
 
@@ -66,7 +81,7 @@ def cortex(mode: str, reading: Reading, peak: Decimal | None) -> dict[str, Any]:
         "conf_min": said.meta.get("conf_min"),
         "equity_usd": None if equity is None else float(equity),
         "drawdown_frac": drawdown,
-        "dd_band": "halted" if any(halt.rule == "session_drawdown" for halt in digest.halts) else "ok",
+        "dd_band": digest.band,
         "dry_run": mode != "live",
         "wallet_verified": reading.differences() == [],
         "strategy": said.strategy or None,
@@ -97,6 +112,10 @@ def _uses(digest: Digest) -> Mapping[str, str]:
     """What each strategy was loaded from, by its name."""
     entries = digest.opened.trading.get("strategies", []) if digest.opened is not None else []
     return {str(entry.get("name", "")): str(entry.get("use", "")) for entry in entries}
+
+
+def _netting(one: Netting) -> dict[str, str]:
+    return {word: money.plain(size) for word, size in one._asdict().items()}
 
 
 def _position(position: Position) -> dict[str, Any]:

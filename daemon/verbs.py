@@ -118,6 +118,8 @@ def _reload(process: Process, said: Said) -> dict[str, Any]:
         limits = process.limits_on_disk()
     except (ConfigError, Usage) as error:
         raise Refused(str(error)) from error
+    if models.extra_terms(limits) != process.core.oversight.terms.extra:
+        raise Refused("the limits that are asked only where set (spread, VaR, budgets, …) change with the next start")
     gate = process.core.gate
     if gate.state is T.ARMED and (looser := looser_than(gate.limits, models.gate_limits(limits))):
         raise Refused(f"limits may only tighten while armed; disarm first: {'; '.join(looser)}")
@@ -133,6 +135,7 @@ class Verb(NamedTuple):
 
 VERBS: Mapping[str, Verb] = {
     "arm": Verb("let orders through", states=_ARMABLE, check=_arm),
+    "clear": Verb("what a drawdown band closed was looked at: count losses from here on", states=_RUNNING),
     "disarm": Verb("let no new order through; what is open stays", states=_RUNNING),
     "routing": Verb("on or off: note what strategies want and send none of it", Routing),
     "mode": Verb("paper or live, from the next start on", Mode, check=_mode),

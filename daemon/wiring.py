@@ -15,6 +15,7 @@ from msgspec import structs
 
 from brokers.outbox import Outbox
 from brokers.router import Router
+from bus import money
 from bus.bus import Bus, Handler, OnFailure
 from bus.clock import SECOND, Clock
 from bus.events import Bar, CancelRequested, PartFailed, SessionClosed, SessionOpened, StateRestored
@@ -28,7 +29,7 @@ from daemon import memory
 from daemon.catchup import Present
 from daemon.execution_log import Both, ExecutionLog
 from daemon.intake import Intake
-from daemon.models import council_rules, limits_of, models_of
+from daemon.models import council_rules, limits_of, models_of, oversight_terms
 from daemon.operator import Operator
 from daemon.passing import passing
 from daemon.sampler import Sampler
@@ -38,8 +39,10 @@ from portfolio.equity import CannotValue, Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 from portfolio.metrics import SlippageMeter
+from risk.confirm import Answers, Confirmation
 from risk.flatten import Flatten
 from risk.gate import Gate
+from risk.oversight import Oversight
 from sim.exchange import Exchange
 from strategies import load
 from strategies.council import NAME, Council, logged
@@ -80,6 +83,7 @@ class Core:
     instruments: Sequence[Instrument]
     council: Council | None
     regimes: RegimeEngine | None
+    oversight: Oversight
     freshness: Freshness
     operator: Operator
     intake: Intake = field(init=False)
@@ -96,6 +100,7 @@ class Core:
         self._root(now, dict(sorted(self.trading.cash.items())))
         self.gate.arm("paper", "a simulated venue needs no operator to arm it")
         self.sampler.start()
+        self.oversight.start()
         self.freshness.start(expecting=False)
         self.runner.start()
 
@@ -107,6 +112,7 @@ class Core:
             memory.recall(self, restored)
         self.gate.enter(TradingState.DISCONNECTED, "start", "every start begins here")
         self.sampler.start()
+        self.oversight.start()
         self.freshness.start(expecting=True)
         if restored is not None:
             self.runner.restore(restored.seats)
@@ -192,12 +198,25 @@ def build(
     if boot is not None:
         present.attach(bus)
 
+    confirmation = _confirmation(trading, clock, bus)
+    oversight = Oversight(
+        bus,
+        clock,
+        market,
+        ledger,
+        exposure,
+        equity,
+        oversight_terms(trading),
+        confirmation,
+        lambda: _unlike(ledger, venue),
+    )
     seats = load_all(trading) if strategies is None else list(strategies)
     thresholds = Thresholds(**trading.regime.model_dump())
     regimes = None
-    if trading.council.mode == "council" or any(s.needs_regime for _, s, _ in seats):
+    if trading.council.mode == "council" or oversight.needs_regime or any(s.needs_regime for _, s, _ in seats):
         regimes = RegimeEngine(bus, thresholds)
         regimes.attach(bus)
+    oversight.attach(bus)
     history = History(max((s.history for _, s, _ in seats), default=0), thresholds)
     history.attach(bus)
     holds = trading.journal.holds
@@ -238,7 +257,12 @@ def build(
     gate = Gate(
         bus, clock, market, ledger, exposure, equity, limits_of(trading), default_notional=trading.sizing.notional
     )
+    gate.oversee(oversight)
     gate.attach(bus)
+    if confirmation is not None:
+        runner.stamp = confirmation.stamp
+        if council is not None:
+            council.stamp = confirmation.stamp
     operator = Operator(bus, clock, gate, runner, Flatten(clock, gate, ledger, exposure))
     if boot is not None:
         operator.attach(bus)
@@ -267,11 +291,36 @@ def build(
         instruments,
         council,
         regimes,
+        oversight,
         Freshness(clock, bus, market, _watched(trading)),
         operator,
     )
     core.intake.obeys = boot is not None
     return core
+
+
+def _confirmation(trading: Trading, clock: Clock, bus: Bus) -> Confirmation | None:
+    """The venue is simulated here, so a missing model is said and not waited for."""
+    chosen = trading.confirmation
+    if chosen.conf_min is None:
+        return None
+    answers = None
+    if chosen.model == "external":
+        answers = Answers(clock, chosen.max_age_s)
+        answers.attach(bus)
+    return Confirmation(chosen.conf_min, answers, bypass=True)
+
+
+def _unlike(ledger: Ledger, venue: Exchange) -> str:
+    """How the wallet differs from what the venue says, nothing where it does not. What is on its way differs; an asset
+    that an open contract pays in is not compared: the venue counts its result at average cost, we first in, first out.
+    """
+    open_in = {p.asset for p in ledger.positions.values() if p.lots and not p.spot}
+    return ", ".join(
+        f"{asset}: {money.plain(amount)} here, {money.plain(there)} there"
+        for asset, amount in sorted(ledger.cash.items())
+        if asset not in open_in and (there := venue.account.total(asset)) != amount
+    )
 
 
 def _watched(trading: Trading) -> list[Watched]:

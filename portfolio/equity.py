@@ -111,6 +111,8 @@ class Equity:
         self._floor = math.inf
         self._alarm: _Alarm | None = None
         self._alarm_level = -math.inf
+        self._guard: Callable[[], float] | None = None
+        self._guard_level = -math.inf
         self._measure_again()
 
     def attach(self, bus: Bus) -> None:
@@ -213,12 +215,23 @@ class Equity:
         self._carried, self.start, self._start = state, None, math.nan
         self.peak = state.peak if state.peak is not None else -math.inf
         self.max_drawdown = state.max_drawdown
+        self._guard_level = math.inf if self._guard is not None else -math.inf
         self._measure_again()
 
     def rebase(self) -> None:
-        """Count losses from here on. Raises CannotValue."""
+        """Count losses from here on, from the start and from the peak. Raises CannotValue."""
         self.start = self.value()
-        self._start = float(self.start)
+        self._start = self.peak = float(self.start)
+        self._set_alarm_level()
+        self._guard_level = math.inf if self._guard is not None else -math.inf
+        self._measure_again()
+
+    def guard(self, look: Callable[[], float]) -> None:
+        """Call ``look`` at each new peak, and whenever equity is below what it last returned."""
+        self._guard, self._guard_level = look, math.inf
+        if self._cannot is None:
+            self._count()
+            self._look()
 
     def arm(self, limit_from_start: float | None, on_breach: Callable[[], object]) -> None:
         """Call ``on_breach`` once, when more than this fraction of the start is lost (None: never).
@@ -449,15 +462,18 @@ class Equity:
     def _look(self) -> None:
         """Equity is higher than ever, or lower than ``_floor``: note it, act on it, and say when to look again."""
         value = self._value
-        if value > self.peak:
+        risen = value > self.peak
+        if risen:
             self.peak = value
         elif (lost := _lost(value, self.peak)) > self.max_drawdown:
             self.max_drawdown = lost
         alarm = self._alarm
         if alarm is not None and value < self._alarm_level and self.confirm()[1] > alarm.limit:
             self._sound(alarm)
+        if self._guard is not None and (risen or value < self._guard_level):
+            self._guard_level = self._guard()
         floor = self.peak * (1.0 - self.max_drawdown)
-        self._floor = floor if floor > self._alarm_level else self._alarm_level
+        self._floor = max(floor, self._alarm_level, self._guard_level)
         self._set_bands()
 
     def _set_alarm_level(self) -> None:

@@ -39,6 +39,7 @@ from portfolio.equity import CannotValue, Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 from risk import translator
+from risk.oversight import BAND, STATES, Oversight
 from risk.rules import GUARDS, HALTING, KILL_SWITCH, Limits, Proposal, Standing, all_kept, first_broken, looser_than
 from risk.translator import Unsizable
 
@@ -46,7 +47,7 @@ _TOO_LONG = "its numbers are too large or too fine to be exact"
 
 _STOPPING, _SHADOW = TradingState.STOPPING, TradingState.SHADOW
 _ARMED, _SPOT, _BUY, _SELL = TradingState.ARMED, Kind.SPOT, Side.BUY, Side.SELL
-_MARKET = OrderType.MARKET
+_MARKET, _REDUCING = OrderType.MARKET, TradingState.REDUCING
 # Reading a member through its class costs a Python call on 3.11; an order passes here while somebody waits.
 
 
@@ -84,6 +85,8 @@ class Gate:
         self._default_notional = default_notional
         self._standing = Standing(limits.max_orders, exposure.count)
         self._halted_by = ""
+        self._oversight: Oversight | None = None
+        self._lets_out = False  # reducing by a band: what makes a position smaller passes
         self.missed: Callable[[], str] | None = None
         self.routing = True
         self.state = TradingState.DISCONNECTED
@@ -100,6 +103,11 @@ class Gate:
         bus.subscribe(StreamStale, self.on_stale)
         bus.subscribe(Token, self.on_token)
         self._equity.arm(self._limits.max_drawdown_bps / 10_000, self._on_drawdown)
+
+    def oversee(self, oversight: Oversight) -> None:
+        """Ask ``oversight`` too, after the rules: bands, rules that were configured, sizes, horizons."""
+        self._oversight = oversight
+        oversight.tell, oversight.pull = self._told, self._pull
 
     # --- orders -------------------------------------------------------------------------------------------------
 
@@ -130,11 +138,13 @@ class Gate:
             return
         if self.on_judged is not None:
             self.on_judged(order.intent_id, self._checks(proposal))
-        if not all_kept(proposal, self._limits, self._standing):
+        if not all_kept(proposal, self._limits, self._standing) or self._overseen(proposal):
             self._break(proposal)
             return
         self._standing.approved_ns.append(self._clock.now)
         self._exposure.reserve(order, mid)
+        if intent.horizon_s and self._oversight is not None:
+            self._oversight.approved(order, intent)
         self._bus.publish(OrderApproved(self._clock.now, order, mid))
 
     def on_replace(self, request: ReplaceRequested) -> None:
@@ -160,7 +170,7 @@ class Gate:
         except ArithmeticError:
             self._refuse(request.intent_id, request.strategy, order.instrument, "translator", _TOO_LONG)
             return
-        if not all_kept(proposal, self._limits, self._standing):
+        if not all_kept(proposal, self._limits, self._standing) or self._overseen(proposal):
             self._break(proposal)
             return
         self._standing.approved_ns.append(self._clock.now)
@@ -172,7 +182,7 @@ class Gate:
 
     def _closed(self, name: str, instrument: Instrument | None, mid: float) -> tuple[str, str] | tuple[()]:
         """Why nothing may be sent at all right now, or nothing."""
-        if self.state is not _ARMED:
+        if self.state is not _ARMED and not self._lets_out:
             return self._halted_by or "trading_state", f"trading is {self.state.value}"
         if self.missed is not None and (late := self.missed()):
             return "missed", late
@@ -193,7 +203,10 @@ class Gate:
     def _order(self, decision: Decision, instrument: Instrument, market_price: Decimal, reach: Reach) -> Order:
         """Size and round an intent. Raises Unsizable with the reason where nothing tradeable is left of it."""
         intent = decision.intent
-        side = translator.direction(intent.action, self._ledger.inventory(instrument.name))
+        held = self._ledger.inventory(instrument.name)
+        if self._oversight is not None and (own := self._oversight.own(decision.strategy, instrument)) is not None:
+            held, reach = own[0], own[1:]
+        side = translator.direction(intent.action, held)
         price = stop = trail = None
         type = _MARKET
         if intent.limit is not None:
@@ -204,7 +217,7 @@ class Gate:
             trail = translator.quantise_price(translator.exact(intent.trail), side, instrument)
         if price is not None or stop is not None or trail is not None:
             type = translator.order_type(price, stop, trail)
-        wanted = self._size(intent, instrument, side, price or market_price, reach)
+        wanted = self._size(decision, instrument, side, price or market_price, held, reach)
         return Order(
             decision.intent_id,
             decision.strategy,
@@ -221,7 +234,10 @@ class Gate:
             intent.reduce_only,
         )
 
-    def _size(self, intent: Intent, instrument: Instrument, side: Side, price: Decimal, reach: Reach) -> Decimal:
+    def _size(
+        self, decision: Decision, instrument: Instrument, side: Side, price: Decimal, held: Decimal, reach: Reach
+    ) -> Decimal:
+        intent, oversight = decision.intent, self._oversight
         action = intent.action
         named = None if intent.size is None else translator.exact(intent.size)
         if action in translator.EXITS:
@@ -232,14 +248,27 @@ class Gate:
             return closable if named is None else min(named, closable)
         if named is None:
             notional = self._default_notional
-            if intent.exposure is not None:
+            if oversight is not None:
+                notional = oversight.stake(decision.strategy, intent)
+            elif intent.exposure is not None:
                 notional = translator.exact(intent.exposure) * self._equity.value()
             named = translator.size_of_notional(notional, price, instrument)
+        if oversight is not None and oversight.scale != 1:
+            named *= oversight.scale if not self._gets_out(intent, named, reach) else 1
         if action in translator.NAMED:
             return named
         if instrument.kind is _SPOT and side is _SELL:
             raise Unsizable("spot cannot be held short")
-        return translator.entry_size(named, action, self._ledger.inventory(instrument.name), *reach)
+        if oversight is not None and oversight.adds:
+            expected = reach[0] + reach[1] - held
+            named += max(ZERO, expected if action is Action.ENTER_LONG else -expected)
+        return translator.entry_size(named, action, held, *reach)
+
+    def _gets_out(self, intent: Intent, size: Decimal, reach: Reach) -> bool:
+        """A named size that can only make the position smaller is not an entry."""
+        if intent.action is Action.SELL:
+            return intent.reduce_only or size <= reach[0]
+        return intent.action is Action.BUY and (intent.reduce_only or size <= -reach[1])
 
     def _proposal(
         self,
@@ -284,11 +313,13 @@ class Gate:
 
     def _break(self, proposal: Proposal) -> None:
         """Refuse with every rule's numbers in their order, and do what else breaking the first of them asks for."""
-        broken = first_broken(proposal, self._limits, self._standing)
+        broken = first_broken(proposal, self._limits, self._standing) or self._overseen(proposal)
         assert broken is not None, "both readings of the rules agree"
         checks = self._checks(proposal)
         failed = next(check for check in checks if check.rule == broken)
         reason = self._standing.killed if broken == KILL_SWITCH else f"{failed.value} > {failed.limit}"
+        if self._oversight is not None and (arithmetic := self._oversight.arithmetic(broken, proposal)):
+            reason = f"{reason}: {arithmetic}"
         order = proposal.order
         self.refused += 1
         self._bus.publish(
@@ -302,12 +333,28 @@ class Gate:
     def _checks(self, proposal: Proposal) -> list[Check]:
         if proposal is _NO_ORDER:
             proposal = msgspec.structs.replace(proposal, drawdown=self._drawdown())
-        return [_check(name, *rule(proposal, self._limits, self._standing)) for name, rule in GUARDS.items()]
+        checks = [_check(name, *rule(proposal, self._limits, self._standing)) for name, rule in GUARDS.items()]
+        if self._oversight is not None:
+            measured = self._oversight.measures(proposal, reducing=self._lets_out)
+            checks += [_check(name, value, limit) for name, value, limit in measured]
+        return checks
+
+    def _overseen(self, proposal: Proposal) -> str | None:
+        """The first of the further rules that is broken."""
+        if self._oversight is None:
+            return None
+        return self._oversight.first_broken(proposal, reducing=self._lets_out)
 
     def arm(self, rule: str, reason: str) -> None:
         """Let orders through. Paper and replay do this at the start; a halted gate stays halted."""
-        if self.state not in (TradingState.HALTED, TradingState.STOPPING):
-            self._change(TradingState.ARMED, rule, reason, self._checks(_NO_ORDER))
+        if self.state in (TradingState.HALTED, TradingState.STOPPING):
+            return
+        if self._oversight is not None and (why := self._oversight.unconfirmed):
+            self._note("p_long", f"not armed: {why}")
+        elif self._oversight is not None and (state := STATES[self._oversight.governor.band]) is not _ARMED:
+            self.enter(state, BAND, f"{self._oversight.governor.reason}; only the operator can clear it")
+        else:
+            self._change(_ARMED, rule, reason, self._checks(_NO_ORDER))
 
     def enter(self, state: TradingState, rule: str, reason: str) -> None:
         """Take a state by somebody's word. What was halted stays so, and nothing comes after stopping."""
@@ -317,6 +364,26 @@ class Gate:
         self._change(state, rule, reason, self._checks(_NO_ORDER))
         if (state is _STOPPING and not halted) or state is _SHADOW:
             self._pull(None, rule, reason)
+
+    def _told(self, state: TradingState | None, rule: str, reason: str) -> None:
+        """A governor's word: it closes a gate that lets orders through, and is written down in any case."""
+        if state is not None and (self.state is _ARMED or self._lets_out):
+            self.enter(state, rule, reason)
+        else:
+            self._note(rule, reason)
+
+    def clear(self, who: str, reason: str) -> None:
+        """The operator has looked at what a band closed: losses count from here on. Raises CannotValue.
+
+        Trading that was let out only goes on; what was put in shadow waits to be armed.
+        """
+        if self._oversight is not None:
+            self._oversight.governor.clear()
+            said = f"cleared by {who}: {reason}".removesuffix(": ")
+            if self._lets_out:
+                self._change(_ARMED, BAND, said, self._checks(_NO_ORDER))
+            else:
+                self._note(BAND, said)
 
     def pull(self, rule: str, reason: str) -> None:
         """Cancel whatever is open."""
@@ -410,7 +477,7 @@ class Gate:
 
     def on_token(self, token: Token) -> None:
         """Alive is who can still say yes or no: all rules are read."""
-        token.seen = len(self._checks(_NO_ORDER)) == len(GUARDS)
+        token.seen = len(self._checks(_NO_ORDER)) >= len(GUARDS)
 
     def _drawdown(self) -> float:
         """The fraction of the session's start that is lost; infinite where nobody can say."""
@@ -426,8 +493,13 @@ class Gate:
         self.halt("session_drawdown", f"{bps:.1f} > {self._limits.max_drawdown_bps}")
 
     def _change(self, state: TradingState, rule: str, reason: str, checks: list[Check]) -> None:
+        self._lets_out = state is _REDUCING and rule == BAND
         self.state = state
         self._bus.publish(TradingStateChanged(self._clock.now, state, rule, reason, checks))
+
+    def _note(self, rule: str, reason: str) -> None:
+        """Something about trading changed that leaves its state what it is."""
+        self._bus.publish(TradingStateChanged(self._clock.now, self.state, rule, reason, self._checks(_NO_ORDER)))
 
     def _pull(self, instrument: str | None, rule: str, reason: str) -> None:
         for order in self._exposure.open_orders(instrument):

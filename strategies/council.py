@@ -244,6 +244,7 @@ class Council:
             _Voter(place, name, rules.weights.get(name, 1.0), seated.get(name)) for place, name in enumerate(names)
         ]
         self.calibration = Calibration(names, rules.horizon_bars)
+        self.stamp: Callable[[Intent], Intent] | None = None
         self._feedback = Feedback(rules.feedback, names, trips) if rules.feedback is not None else None
         self._tables: dict[tuple[str, int], _Table] = {}
         self._spoken: dict[str, list[Intent]] = {}
@@ -338,6 +339,8 @@ class Council:
         if intent is not None:
             self.emitted += 1
             id = self._view.last_intent_id = f"{NAME}-{self.emitted}"
+            if self.stamp is not None:
+                intent = self.stamp(intent)
             self._bus.publish(Decision(self._clock.now, id, NAME, intent))
         if self._witness is not None:
             if intent is not None:

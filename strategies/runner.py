@@ -97,7 +97,8 @@ class Seat:
 
 class Runner:
     """``builds_bars``: bars are being built from the trades. ``divert``, where it is set, is given the intents in place
-    of the bus, with the closed bar they answer (None: they answer something else).
+    of the bus, with the closed bar they answer (None: they answer something else). ``stamp``, where it is set,
+    adds to an intent what others say of it before it becomes a decision.
     """
 
     def __init__(self, bus: Bus, clock: Clock, *, builds_bars: bool, witness: Witness | None) -> None:
@@ -111,6 +112,7 @@ class Runner:
         self._hearers: dict[str, list[str]] = {}
         self.intents = 0
         self.divert: Divert | None = None
+        self.stamp: Callable[[Intent], Intent] | None = None
         self._legs: Legs | None = None
 
     def add(self, id: str, strategy: Strategy, instruments: Iterable[str] | None, view: View) -> Seat:
@@ -361,6 +363,8 @@ class Runner:
     def _decide(self, seat: Seat, intent: Intent) -> None:
         seat.emitted += 1
         intent_id = seat.view.last_intent_id = f"{seat.id}-{seat.emitted}"
+        if self.stamp is not None:
+            intent = self.stamp(intent)
         self._bus.publish(Decision(self._clock.now, intent_id, seat.id, intent))
 
     def _grant_pair(self, seat: Seat, pair: PairIntent, bar: Bar | None) -> None:

@@ -101,6 +101,7 @@ def plain(name: str, says: str) -> Callable[..., None]:
 
 
 arm = plain("arm", "Let orders through.")
+clear = plain("clear", "Leave a drawdown band: losses count from here on. What it put in shadow waits for an arm.")
 disarm = plain("disarm", "Let no new order through; what is open stays.")
 shadow = plain("shadow", "Keep the signals, cancel what is open, send nothing.")
 halt = plain("halt", "Close the gate, cancel what is open, keep positions, end. The next start does not arm itself.")
@@ -198,6 +199,7 @@ COMMANDS = (
     disarm,
     routing,
     mode,
+    clear,
     shadow,
     halt,
     flatten,

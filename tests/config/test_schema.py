@@ -26,12 +26,21 @@ def refused(model, **values) -> bool:
     return False
 
 
-LIMITS = sorted(set(schema.Limits.model_fields) - {"symbol_position_limits", "order_rate"})
+OTHERS = {"symbol_position_limits", "order_rate", "verify_wallet", "budgets", "returns_interval", "stresses"}
+ASKED = sorted(name for name, field in schema.Limits.model_fields.items() if field.default is None)
+"""Limits that are only there where they are set."""
+LIMITS = sorted(set(schema.Limits.model_fields) - OTHERS - set(ASKED))
 
 
 @pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("value", [0, -1, "0", "-0.0", "nan", "inf", "-inf", "1e30", True, None, "", "5%", "5 s", []])
 def test_a_limit_is_a_positive_finite_number(name, value):
+    assert refused(schema.Limits, **{name: value})
+
+
+@pytest.mark.parametrize("name", sorted(set(ASKED) - OTHERS))
+@pytest.mark.parametrize("value", [0, -1, "nan", "inf", "1e30", True, "", "5%", []])
+def test_a_limit_that_is_asked_for_is_a_positive_finite_number_too(name, value):
     assert refused(schema.Limits, **{name: value})
 
 

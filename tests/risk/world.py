@@ -13,6 +13,7 @@ from bus.bus import Bus
 from bus.clock import SECOND, Clock
 from bus.events import (
     RECORDS,
+    Bar,
     BookInvalidated,
     BookSnapshot,
     Decision,
@@ -31,8 +32,11 @@ from bus.values import Action, Instrument, Kind, Liquidity, MatchSource, Order, 
 from portfolio.equity import Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
+from risk.confirm import Confirmation
 from risk.gate import Gate
+from risk.oversight import Oversight, Terms
 from risk.rules import Limits
+from risk.sizing import Sizing
 
 SPOT = Instrument("v:BTC/USDT", "BTCUSDT", "BTC", "USDT", "USDT", tick=D("0.01"), lot=D("0.001"), min_notional=D(5))
 PERP = Instrument("v:ETH/USDT:USDT", "ETHUSDT", "ETH", "USDT", "USDT", Kind.LINEAR, tick=D("0.01"), lot=D("0.001"))
@@ -63,7 +67,15 @@ class World:
     """Everything is at 100 when it begins; ``heard`` is every record in the order in which it was delivered."""
 
     def __init__(
-        self, cash: Mapping[str, str] | None = None, *, armed: bool = True, price: float = 100.0, **limits: Any
+        self,
+        cash: Mapping[str, str] | None = None,
+        *,
+        armed: bool = True,
+        price: float = 100.0,
+        oversight: Terms | None = None,
+        confirmation: Confirmation | None = None,
+        verified: Callable[[], str] = str,
+        **limits: Any,
     ):
         self.clock = Clock(T0)
         self.bus = Bus(_raise)
@@ -89,6 +101,11 @@ class World:
             msgspec.structs.replace(LIMITS, **limits),
             default_notional=D(1_000),
         )
+        parts = (self.bus, self.clock, self.market, self.ledger, self.exposure, self.equity)
+        terms = oversight or Terms(sizing=Sizing(notional=D(1_000)))
+        self.oversight = Oversight(*parts, terms, confirmation, verified)
+        self.oversight.attach(self.bus)
+        self.gate.oversee(self.oversight)
         self.gate.attach(self.bus)
         self.emitted = 0
         if price:
@@ -102,6 +119,23 @@ class World:
 
     def trade(self, price: float, instrument: Instrument = SPOT) -> None:
         self.bus.publish(Trade(instrument.name, price, 1.0, Side.BUY, 1, self.clock.now, self.clock.now))
+
+    def bar(self, close: float, end_s: int, instrument: Instrument = SPOT, interval_s: int = 60) -> None:
+        """A closed bar, heard now."""
+        end, length = end_s * SECOND, interval_s * SECOND
+        self.bus.publish(
+            Bar(
+                instrument.name,
+                length,
+                end - length,
+                end,
+                *(close, close, close, close, 1.0),
+                1,
+                closed=True,
+                gap=False,
+                local_ns=self.clock.now,
+            )
+        )
 
     def book(self, bid: float, ask: float, instrument: Instrument = SPOT) -> None:
         now = self.clock.now
@@ -128,10 +162,10 @@ class World:
         """A strategy decides; returns the gate's answer."""
         return self.decide(Intent(instrument.name, action, size, **terms))
 
-    def decide(self, intent: Intent) -> OrderApproved | OrderRefused:
+    def decide(self, intent: Intent, strategy: str = "s") -> OrderApproved | OrderRefused:
         self.emitted += 1
-        intent_id = f"s-{self.emitted}"
-        self.bus.publish(Decision(self.clock.now, intent_id, "s", intent))
+        intent_id = f"{strategy}-{self.emitted}"
+        self.bus.publish(Decision(self.clock.now, intent_id, strategy, intent))
         answer: OrderApproved | OrderRefused
         (answer,) = [e for e in self.all(OrderApproved, OrderRefused) if _intent_of(e) == intent_id]
         return answer

@@ -1,0 +1,103 @@
+"""Entries that are meant to last so long and no longer: the exit is ours to make, not the strategy's to remember.
+
+An approved entry whose intent names ``horizon_s`` is noted; its first fill starts the time, a later entry of the same
+strategy on the same instrument starts it anew. When it is up, what the entry opened is closed reduce-only through the
+gate, as a decision of that strategy under an id of its own (``momentum~horizon-1``). An exit that did not come about is
+asked for again every minute until the position is gone; one that the strategy made itself ends the matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from bus.bus import Bus, Subscription
+from bus.clock import MINUTE, SECOND, Clock
+from bus.events import Decision, Intent, OrderFilled
+from bus.values import ZERO, Action, Order, Side
+from portfolio.exposure import Exposure
+
+AGAIN_NS = MINUTE
+_BUY, _SELL = Side.BUY, Side.SELL
+
+Held = Callable[[str, str], Decimal]
+"""What a strategy has of an instrument, signed."""
+
+
+class Horizons:
+    """``held`` says what a strategy has: of the net position, or of its own where sub-ledgers are kept."""
+
+    def __init__(self, bus: Bus, clock: Clock, exposure: Exposure, held: Held) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._exposure = exposure
+        self._held = held
+        self._entries: dict[str, int] = {}
+        self._due: dict[tuple[str, str], tuple[int, bool]] = {}
+        self._made = 0
+        self._fills: Subscription | None = None
+
+    def attach(self, bus: Bus) -> None:
+        self._fills = bus.subscribe(OrderFilled, self.on_fill, active=False)
+
+    def watch(self, order: Order, horizon_s: int) -> None:
+        """An entry was approved that is to end ``horizon_s`` after it fills."""
+        self._entries[order.intent_id] = horizon_s
+        self._listen()
+
+    def on_fill(self, fill: OrderFilled) -> None:
+        key = fill.strategy, fill.instrument
+        horizon_s = self._entries.get(fill.intent_id)
+        if horizon_s is not None:
+            if not fill.leaves:
+                del self._entries[fill.intent_id]
+            self._set(key, fill.ns + horizon_s * SECOND, fill.side is _BUY)
+        elif key in self._due and not self._is_open(key, self._due[key][1]):
+            del self._due[key]
+        self._listen()
+
+    def state(self) -> dict[str, Any]:
+        due = [[*key, when, long] for key, (when, long) in self._due.items()]
+        return {"entries": dict(self._entries), "due": due, "made": self._made}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._entries, self._made = dict(state["entries"]), state["made"]
+        for strategy, instrument, when, long in state["due"]:
+            self._set((strategy, instrument), when, long)
+        self._listen()
+
+    def _set(self, key: tuple[str, str], when: int, long: bool) -> None:
+        known = self._due.get(key)
+        if known != (when, long):
+            self._due[key] = (when, long)
+            self._clock.at(when, lambda: self._up(key, when))
+
+    def _up(self, key: tuple[str, str], when: int) -> None:
+        due = self._due.get(key)
+        if due is None or due[0] != when:
+            return  # over, or begun anew
+        strategy, instrument = key
+        long = due[1]
+        if not self._is_open(key, long):
+            del self._due[key]
+            return
+        exiting = _SELL if long else _BUY
+        if not any(one.order.side is exiting for one in self._exposure.open_orders(instrument, strategy)):
+            self._made += 1
+            action = Action.EXIT_LONG if long else Action.EXIT_SHORT
+            intent = Intent(instrument, action, reduce_only=True, reason="its horizon is over")
+            self._bus.publish(Decision(self._clock.now, f"{strategy}~horizon-{self._made}", strategy, intent))
+        self._set(key, self._clock.now + AGAIN_NS, long)
+
+    def _is_open(self, key: tuple[str, str], long: bool) -> bool:
+        held = self._held(*key)
+        return held > ZERO if long else held < ZERO
+
+    def _listen(self) -> None:
+        """Fills are heard only while one may matter."""
+        assert self._fills is not None, "attached before anything is approved"
+        if self._entries or self._due:
+            self._fills.resume()
+        else:
+            self._fills.pause()

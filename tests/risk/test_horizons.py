@@ -1,0 +1,97 @@
+"""An entry that is meant to last so long is closed when that is over, by nobody but the gate."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+import msgspec
+
+from bus.events import Decision, OrderApproved, OrderRefused
+from bus.journal import encode
+from bus.values import Action, Side
+from tests.risk.world import PERP, World
+
+BUY, SELL = Action.BUY, Action.SELL
+
+
+def entered(action: Action = BUY, horizon_s: int = 100) -> World:
+    world = World(stale_data_threshold_s=10_000.0, max_orders=1_000)
+    world.fill(world.approve(action, D(3), PERP, horizon_s=horizon_s))
+    world.heard.clear()
+    return world
+
+
+def test_when_its_time_is_up_the_position_is_closed_reduce_only() -> None:
+    world = entered()
+    world.wait(99.999)
+    assert world.all(Decision) == []
+
+    world.wait(0.001)
+
+    decided, approved = world.one(Decision), world.one(OrderApproved)
+    assert (decided.intent_id, decided.strategy) == ("s~horizon-1", "s")
+    assert decided.intent.reason == "its horizon is over"
+    assert [approved.order.side, approved.order.size, approved.order.reduce_only] == [Side.SELL, 3, True]
+    world.submit(approved.order)
+    world.fill(approved.order)
+    world.wait(1_000.0)
+    assert len(world.all(Decision)) == 1
+
+
+def test_a_short_is_bought_back() -> None:
+    world = entered(SELL)
+
+    world.wait(100.0)
+
+    assert world.one(OrderApproved).order.side is Side.BUY
+
+
+def test_a_strategy_that_went_out_itself_is_left_alone() -> None:
+    world = entered()
+    world.fill(world.approve(SELL, D(3), PERP))
+    world.heard.clear()
+
+    world.wait(1_000.0)
+
+    assert world.all(Decision) == []
+
+
+def test_a_later_entry_begins_the_time_anew() -> None:
+    world = entered()
+    world.wait(60.0)
+    world.fill(world.approve(BUY, D(1), PERP, horizon_s=100))
+    world.heard.clear()
+    world.wait(99.0)
+    assert world.all(Decision) == []
+
+    world.wait(1.0)
+
+    assert world.one(OrderApproved).order.size == 4
+
+
+def test_an_exit_that_came_to_nothing_is_asked_for_again_a_minute_later() -> None:
+    world = entered()
+    world.wait(100.0)
+    first = world.one(OrderApproved).order
+    world.submit(first)
+    world.wait(60.0)
+    assert len(world.all(Decision)) == 1, "it is under way"
+    world.cancelled(first)
+
+    world.wait(60.0)
+
+    assert [one.intent_id for one in world.all(Decision)] == ["s~horizon-1", "s~horizon-2"]
+
+
+def test_a_horizon_outlives_a_restart() -> None:
+    before = entered()
+    kept = msgspec.json.decode(encode(before.oversight.state()))
+    after = World(stale_data_threshold_s=10_000.0)
+    after.hold("3", PERP)
+    after.oversight.restore(kept)
+    after.heard.clear()
+
+    after.wait(100.0)
+
+    assert after.one(OrderApproved).order.size == 3
+    assert after.all(OrderRefused) == []
