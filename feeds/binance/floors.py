@@ -13,11 +13,12 @@ _GROUND = (-1, -1, False)
 
 
 class Floor:
-    """``last`` is what was heard last, by what only rises in the stream."""
+    """What was heard last, by what only rises in the stream: ``id`` where it is numbered, else ``last``."""
 
-    __slots__ = ("__weakref__", "last")
+    __slots__ = ("__weakref__", "id", "last")
 
     def __init__(self) -> None:
+        self.id = -1
         self.last: tuple[int, int, bool] = _GROUND
 
 
@@ -35,4 +36,4 @@ class Floors:
     def fall(self) -> None:
         """No socket is left: a venue may start to count anew."""
         for floor in self._floors:
-            floor.last = _GROUND
+            floor.id, floor.last = -1, _GROUND

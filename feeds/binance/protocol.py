@@ -272,10 +272,10 @@ class BinanceProtocol:
             bid, ask = data.b, data.a
             if bid >= ask:
                 raise Unparsed("crossed quote")
-            if data.u <= floor.last[0]:
+            if data.u <= floor.id:
                 counts.duplicates += 1
                 return ()
-            floor.last = (data.u, 0, False)
+            floor.id = data.u
             counts.quotes += 1
             time = data.T  # 0 on spot, which sends none
             if time:
