@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import resource
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -185,10 +184,14 @@ def open_files() -> int:
 
 
 def rss_bytes() -> int:
-    """What the process holds of memory now; where the platform does not say, the most it ever held."""
+    """What the process holds of memory now; where the platform does not say, the most it ever held, or 0."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * _PAGE
     except OSError:
+        if sys.platform == "win32":
+            return 0
+        import resource
+
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024

@@ -6,6 +6,8 @@ import asyncio
 import http.client
 import json
 import os
+import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from daemon.session import Session
 from daemon.verify import verify
 from tests.daemon.flood import CONFIG, Running
 from tests.daemon.live_world import records
+from tests.daemon.test_killed import in_a_process
 
 Act = Callable[[Client, Live], Any]
 
@@ -211,6 +214,40 @@ def test_the_socket_is_its_owners_alone_and_the_loopback_asks_for_the_token(tmp_
     assert not (tmp_path / "state" / "control.json").exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_refused_even_where_the_files_would_let_them_in():
+    nobody = 65_534
+
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        codes: list[int] = []
+
+        def act(client: Client, live: Live) -> None:
+            place = Path(json.loads((root / "state" / "control.json").read_text())["socket"])
+
+            def ask() -> None:
+                os.setuid(nobody)
+                wire = http.client.HTTPConnection("localhost", timeout=5)
+                wire.sock = socket.socket(socket.AF_UNIX)
+                try:
+                    wire.sock.connect(str(place))
+                except PermissionError:
+                    os._exit(77)
+                wire.request("GET", "/v1/status")
+                os._exit(wire.getresponse().status % 256)
+
+            codes.append(in_a_process(ask))
+            for path in (root, root / "state"):
+                path.chmod(0o755)
+            place.chmod(0o666)
+            codes.append(in_a_process(ask))
+            client.command("stop", {})
+
+        a_session(root, act, orders=1)
+
+    assert codes == [77, 403 % 256]
+
+
 def test_a_critical_finding_keeps_trading_from_being_armed_until_somebody_acknowledges_it(tmp_path: Path):
     def act(client: Client, live: Live) -> None:
         live.findings.add("the moon is out", Level.CRITICAL)
@@ -301,8 +338,6 @@ def test_a_halt_by_the_socket_is_done_in_time_under_a_flood(tmp_path: Path):
 def test_nothing_runs_and_no_answer_are_told_apart(tmp_path: Path):
     with pytest.raises(NotRunning):
         Client(tmp_path).status()
-
-    import socket
 
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.bind(str(tmp_path / "s"))
