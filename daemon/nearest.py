@@ -142,14 +142,11 @@ def _together(steps: list[tuple[str, str, float] | None]) -> Iterator[_Candidate
 
 def _limit(check: Check, *, up: bool, instrument: str) -> tuple[str, str, float] | None:
     """The limit at which a rule would have said the opposite: just enough, or a step too little."""
+    if check.rule not in SETTING and check.rule != "symbol_position":
+        return None  # its limit is worked out, or says more than a number
     setting = SETTING.get(check.rule) or _Setting(check.rule, _FINE)
     value, limit = Decimal(check.value), Decimal(check.limit)
-    if (
-        not value.is_finite()
-        or not value
-        or not limit
-        or (check.rule not in SETTING and check.rule != "symbol_position")
-    ):
+    if not value.is_finite() or not value or not limit:
         return None
     if up:  # numbers of the market are told to six digits
         slack = Decimal("1.00001") if setting.step == _MILLI else Decimal(1)
