@@ -80,7 +80,8 @@ def _kept(faults: list[str], make: Callable[..., Made], *words: Any) -> list[Mad
         return []
 
 
-_LESS_IS_LOOSER = ("per_s",)
+_LESS_IS_LOOSER = ("per_s", "cooldown_s", "verify_wallet", "confidence", "horizon_s", "maintenance", "stress")
+"""Besides what begins with ``min_``. A cap that is not set (None) can only be tightened."""
 
 
 def _looser(below: Config, above: Config) -> list[str]:
@@ -94,10 +95,10 @@ def _looser(below: Config, above: Config) -> list[str]:
                     compare(f"{path}.{key}", was[key], wanted[key])
                 else:
                     found.append(f"environment: trading.{path}.{key}: would be gone, and variables only tighten limits")
-        elif isinstance(was, (int, float, Decimal)) and not isinstance(was, bool):
-            name = path.rpartition(".")[2]
-            reverse = name in _LESS_IS_LOOSER or name.startswith("min_")
-            if wanted < was if reverse else wanted > was:
+        elif isinstance(was, (int, float, Decimal)):
+            table, _, name = path.rpartition(".")
+            reverse = name in _LESS_IS_LOOSER or name.startswith("min_") or table.endswith("stresses")
+            if wanted is None or (wanted < was if reverse else wanted > was):
                 found.append(
                     f"environment: trading.{path} = {wanted}: looser than {was}, and variables only tighten limits; "
                     "set it in the file"

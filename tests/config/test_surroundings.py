@@ -60,6 +60,10 @@ def test_a_cap_in_units_of_everything_is_refused_rather_than_guessed_at():
         ("RISK_MAX_NOTIONAL", "50000", "max_notional = 60000", ""),
         ("ARGUS__TRADING__LIMITS__ORDER_RATE__PER_S", "0.5", "", "order_rate.per_s = 0.5: looser than 1.0"),
         ("ARGUS__TRADING__LIMITS__ORDER_RATE__PER_S", "2", "", ""),
+        ("ARGUS__TRADING__LIMITS__VERIFY_WALLET", "false", "verify_wallet = true", "verify_wallet = False: looser"),
+        ("ARGUS__TRADING__LIMITS__MIN_EQUITY", "10", "min_equity = 20", "min_equity = 10: looser than 20"),
+        ("ARGUS__TRADING__LIMITS__COOLDOWN_S", "60", "", ""),
+        ("ARGUS__TRADING__LIMITS__STRESS", "0.01", "", "stress = 0.01: looser"),
         (
             "ARGUS__TRADING__LIMITS__SYMBOL_POSITION_LIMITS",
             '{"binance:BTC/USDT" = 2}',
