@@ -43,6 +43,22 @@ def limits_of(trading: Trading) -> Limits:
     return gate_limits(trading.limits)
 
 
+RELOADABLE = frozenset(
+    {
+        "max_notional",
+        "max_position",
+        "symbol_position_limits",
+        "max_drawdown_bps",
+        "max_consecutive_rejects",
+        "stale_data_threshold_s",
+        "price_collar_bps",
+        "order_rate",
+        "max_open_orders",
+    }
+)
+"""What of ``trading.limits`` is the gate's own, and can change while it runs."""
+
+
 def gate_limits(limits: schema.Limits) -> Limits:
     return Limits(
         max_notional=limits.max_notional,

@@ -283,8 +283,12 @@ class Live:
         now = config.load(request.config_file, request.overrides, request.environ).trading
         before = self._written.model_dump()
         changed = [name for name, value in now.model_dump().items() if name != "limits" and value != before[name]]
-        if now.limits.missed_after_s != self._written.limits.missed_after_s:
-            changed.append("limits.missed_after_s")
+        limits = now.limits.model_dump()
+        changed += [
+            f"limits.{name}"
+            for name, value in before["limits"].items()
+            if name not in models.RELOADABLE and limits[name] != value
+        ]
         if changed:
             raise Usage(f"only limits can change while running; restart for {', '.join(changed)}")
         return now.limits

@@ -147,6 +147,9 @@ def test_while_armed_limits_only_get_tighter_and_nothing_else_changes(tmp_path: 
         file.write_text(before + "[trading.sizing]\nnotional = 5\n")
         with pytest.raises(SaidNo, match="restart for sizing"):
             client.command("reload", {})
+        file.write_text(before + "[trading.limits]\nmax_notional = 50\nmissed_after_s = 3\n")
+        with pytest.raises(SaidNo, match=r"restart for limits\.missed_after_s"):
+            client.command("reload", {})
         file.write_text(before + "[trading.limits]\nmax_notional = 50\n")
         assert client.preview("reload", {})["changes"] == {"max_notional": ["10000", "50"]}
         client.command("reload", {})
