@@ -39,6 +39,7 @@ from portfolio.equity import CannotValue, Equity
 from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 from risk import translator
+from risk.governor import Band
 from risk.oversight import BAND, STATES, Oversight
 from risk.rules import GUARDS, HALTING, KILL_SWITCH, Limits, Proposal, Standing, all_kept, first_broken, looser_than
 from risk.translator import Unsizable
@@ -47,7 +48,7 @@ _TOO_LONG = "its numbers are too large or too fine to be exact"
 
 _STOPPING, _SHADOW = TradingState.STOPPING, TradingState.SHADOW
 _ARMED, _SPOT, _BUY, _SELL = TradingState.ARMED, Kind.SPOT, Side.BUY, Side.SELL
-_MARKET, _REDUCING = OrderType.MARKET, TradingState.REDUCING
+_MARKET, _REDUCING, _OK = OrderType.MARKET, TradingState.REDUCING, Band.OK
 # Reading a member through its class costs a Python call on 3.11; an order passes here while somebody waits.
 
 
@@ -204,7 +205,11 @@ class Gate:
         """Size and round an intent. Raises Unsizable with the reason where nothing tradeable is left of it."""
         intent = decision.intent
         held = self._ledger.inventory(instrument.name)
-        if self._oversight is not None and (own := self._oversight.own(decision.strategy, instrument)) is not None:
+        if (
+            self._oversight is not None
+            and self._oversight.owns
+            and (own := self._oversight.own(decision.strategy, instrument)) is not None
+        ):
             held, reach = own[0], own[1:]
         side = translator.direction(intent.action, held)
         price = stop = trail = None
@@ -248,18 +253,18 @@ class Gate:
             return closable if named is None else min(named, closable)
         if named is None:
             notional = self._default_notional
-            if oversight is not None:
+            if oversight is not None and oversight.stakes:
                 notional = oversight.stake(decision.strategy, intent)
             elif intent.exposure is not None:
                 notional = translator.exact(intent.exposure) * self._equity.value()
             named = translator.size_of_notional(notional, price, instrument)
-        if oversight is not None and oversight.scale != 1:
+        if oversight is not None and oversight.governor.band is not _OK and oversight.scale != 1:
             named *= oversight.scale if not self._gets_out(intent, named, reach) else 1
         if action in translator.NAMED:
             return named
         if instrument.kind is _SPOT and side is _SELL:
             raise Unsizable("spot cannot be held short")
-        if oversight is not None and oversight.adds:
+        if oversight is not None and oversight.stakes and oversight.adds:
             expected = reach[0] + reach[1] - held
             named += max(ZERO, expected if action is Action.ENTER_LONG else -expected)
         return translator.entry_size(named, action, held, *reach)
@@ -341,7 +346,7 @@ class Gate:
 
     def _overseen(self, proposal: Proposal) -> str | None:
         """The first of the further rules that is broken."""
-        if self._oversight is None:
+        if self._oversight is None or not (self._lets_out or self._oversight.extra.rules):
             return None
         return self._oversight.first_broken(proposal, reducing=self._lets_out)
 

@@ -88,12 +88,15 @@ class Oversight:
         self.horizons = Horizons(bus, clock, exposure, self.held)
         self._facts = sizing.Facts(equity.value, self.returns.volatility, self._record)
         self._exits = 0
+        self.stakes = terms.sizing.method != "intent"
+        self.owns = terms.own_positions
         self.tell: Tell = _nobody
         self.pull: Callable[[str, str, str], None] = _nobody
 
     def adopt(self, terms: Terms) -> None:
         """Hold what comes from here on to other numbers; a rule that was not asked for is not asked for now."""
         self.terms = terms
+        self.stakes, self.owns = terms.sizing.method != "intent", terms.own_positions
         self.extra.terms, self.governor.rules = terms.extra, terms.bands
 
     def attach(self, bus: Bus) -> None:
