@@ -109,6 +109,12 @@ class Gate:
         """Ask ``oversight`` too, after the rules: bands, rules that were configured, sizes, horizons."""
         self._oversight = oversight
         oversight.tell, oversight.pull = self._told, self._pull
+        oversight.horizons.is_fresh = self._is_fresh
+
+    def _is_fresh(self, instrument: str) -> bool:
+        """Whether an order for it would pass as far as the age of its market goes."""
+        age_ns = self._clock.now - self._market.heard_ns(instrument)
+        return instrument not in self._market.stale and age_ns <= self._limits.stale_data_threshold_s * SECOND
 
     # --- orders -------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 An approved entry whose intent names ``horizon_s`` is noted; its first fill starts the time, a later entry of the same
 strategy on the same instrument starts it anew. When it is up, what the entry opened is closed reduce-only through the
-gate, as a decision of that strategy under an id of its own (``momentum~horizon-1``). An exit that did not come about is
-asked for again every minute until the position is gone; one that the strategy made itself ends the matter.
+gate, as a decision of that strategy under an id of its own (``momentum~horizon-1``). Nothing is asked for while the
+market is stale: where only bars are known it always is, but at their close. An exit that did not come about is asked
+for again every minute, and at the next bar, until the position is gone; one that the strategy made itself ends the
+matter.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 from bus.bus import Bus, Subscription
 from bus.clock import MINUTE, SECOND, Clock
-from bus.events import Decision, Intent, OrderFilled
+from bus.events import Bar, Decision, Intent, OrderFilled
 from bus.values import ZERO, Action, Order, Side
 from portfolio.exposure import Exposure
 
@@ -25,8 +27,14 @@ Held = Callable[[str, str], Decimal]
 """What a strategy has of an instrument, signed."""
 
 
+def _always(_instrument: str) -> bool:
+    return True
+
+
 class Horizons:
-    """``held`` says what a strategy has: of the net position, or of its own where sub-ledgers are kept."""
+    """``held`` says what a strategy has: of the net position, or of its own where sub-ledgers are kept. ``is_fresh`` is
+    the gate's word on an instrument's market.
+    """
 
     def __init__(self, bus: Bus, clock: Clock, exposure: Exposure, held: Held) -> None:
         self._bus = bus
@@ -35,11 +43,15 @@ class Horizons:
         self._held = held
         self._entries: dict[str, int] = {}
         self._due: dict[tuple[str, str], tuple[int, bool]] = {}
+        self._overdue: dict[tuple[str, str], None] = {}  # in the order in which they fell due
         self._made = 0
         self._fills: Subscription | None = None
+        self._bars: Subscription | None = None
+        self.is_fresh: Callable[[str], bool] = _always
 
     def attach(self, bus: Bus) -> None:
         self._fills = bus.subscribe(OrderFilled, self.on_fill, active=False)
+        self._bars = bus.subscribe(Bar, self.on_bar, active=False)
 
     def watch(self, order: Order, horizon_s: int) -> None:
         """An entry was approved that is to end ``horizon_s`` after it fills."""
@@ -52,10 +64,15 @@ class Horizons:
         if horizon_s is not None:
             if not fill.leaves:
                 del self._entries[fill.intent_id]
+            self._overdue.pop(key, None)
             self._set(key, fill.ns + horizon_s * SECOND, fill.side is _BUY)
         elif key in self._due and not self._is_open(key, self._due[key][1]):
-            del self._due[key]
+            self._forget(key)
         self._listen()
+
+    def on_bar(self, bar: Bar) -> None:
+        for key in [key for key in self._overdue if key[1] == bar.instrument]:
+            self._up(key, self._due[key][0])
 
     def state(self) -> dict[str, Any]:
         due = [[*key, when, long] for key, (when, long) in self._due.items()]
@@ -80,15 +97,23 @@ class Horizons:
         strategy, instrument = key
         long = due[1]
         if not self._is_open(key, long):
-            del self._due[key]
+            self._forget(key)
+            self._listen()
             return
         exiting = _SELL if long else _BUY
-        if not any(one.order.side is exiting for one in self._exposure.open_orders(instrument, strategy)):
+        under_way = any(one.order.side is exiting for one in self._exposure.open_orders(instrument, strategy))
+        if not under_way and self.is_fresh(instrument):
             self._made += 1
             action = Action.EXIT_LONG if long else Action.EXIT_SHORT
             intent = Intent(instrument, action, reduce_only=True, reason="its horizon is over")
             self._bus.publish(Decision(self._clock.now, f"{strategy}~horizon-{self._made}", strategy, intent))
         self._set(key, self._clock.now + AGAIN_NS, long)
+        self._overdue[key] = None
+        self._listen()
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        del self._due[key]
+        self._overdue.pop(key, None)
 
     def _is_open(self, key: tuple[str, str], long: bool) -> bool:
         held = self._held(*key)
@@ -97,7 +122,12 @@ class Horizons:
     def _listen(self) -> None:
         """Fills are heard only while one may matter."""
         assert self._fills is not None, "attached before anything is approved"
+        assert self._bars is not None
         if self._entries or self._due:
             self._fills.resume()
         else:
             self._fills.pause()
+        if self._overdue:
+            self._bars.resume()
+        else:
+            self._bars.pause()

@@ -16,7 +16,7 @@ from bus.bus import Bus
 from bus.clock import Clock
 from bus.events import Decision, Intent, RegimeState
 from bus.market import Market
-from bus.values import Action, Instrument, Order, RegimeLabel, TradingState
+from bus.values import ZERO, Action, Instrument, Order, RegimeLabel, TradingState
 from portfolio.books import HOUSE, Books
 from portfolio.equity import Equity
 from portfolio.exposure import Exposure
@@ -74,6 +74,7 @@ class Oversight:
     ) -> None:
         self._bus = bus
         self._clock = clock
+        self._market = market
         self._ledger = ledger
         self._exposure = exposure
         self._equity = equity
@@ -160,9 +161,14 @@ class Oversight:
         return self.books.size(strategy, instrument.name), low, high
 
     def held(self, strategy: str, instrument: str) -> Decimal:
-        if self.terms.own_positions:
-            return self.books.size(strategy, instrument)
-        return self._ledger.inventory(instrument)
+        """What there is to close, signed; what a fee in base left of it is dust, which no order can sell."""
+        own = self.terms.own_positions
+        size = self.books.size(strategy, instrument) if own else self._ledger.inventory(instrument)
+        return size if self._is_closable(instrument, size) else ZERO
+
+    def _is_closable(self, instrument: str, size: Decimal) -> bool:
+        terms = self._market.instruments[instrument]
+        return abs(size) >= max(terms.lot, terms.min_size)
 
     def approved(self, order: Order, intent: Intent) -> None:
         if intent.horizon_s and not intent.reduce_only:
@@ -189,7 +195,12 @@ class Oversight:
             self.tell(None, PANIC, f"{name}: average true range {state.features['atr_pct']:.6g} of the price")
             self.pull(name, PANIC, "the regime is PANIC")
         low, high = self._exposure.position_if_all_fill(name)
-        if (low > 0 or high < 0) and not any(one.order.reduce_only for one in self._exposure.open_orders(name)):
+        sure = low if low > 0 else min(high, ZERO)
+        if (
+            sure
+            and self._is_closable(name, sure)
+            and not any(one.order.reduce_only for one in self._exposure.open_orders(name))
+        ):
             self._exits += 1
             intent = Intent(name, Action.FLAT, reduce_only=True, reason="the regime is PANIC")
             self._bus.publish(Decision(self._clock.now, f"{GOVERNOR}-{self._exits}", GOVERNOR, intent))

@@ -6,7 +6,8 @@ from decimal import Decimal as D
 
 import msgspec
 
-from bus.events import Decision, OrderApproved, OrderRefused
+from bus.clock import HOUR
+from bus.events import Bar, Decision, OrderApproved, OrderRefused
 from bus.journal import encode
 from bus.values import Action, Side
 from tests.risk.world import PERP, World
@@ -81,6 +82,33 @@ def test_an_exit_that_came_to_nothing_is_asked_for_again_a_minute_later() -> Non
     world.wait(60.0)
 
     assert [one.intent_id for one in world.all(Decision)] == ["s~horizon-1", "s~horizon-2"]
+
+
+def test_where_only_bars_are_known_the_exit_waits_for_the_next_and_asks_nothing_of_a_stale_market() -> None:
+    world = World(stale_data_threshold_s=30.0)
+    world.fill(world.approve(BUY, D(3), PERP, horizon_s=3_600))
+    world.heard.clear()
+    world.wait(5_400.0)
+    assert world.heard == []
+
+    end = world.clock.now
+    world.bus.publish(Bar(PERP.name, HOUR, end - HOUR, end, 100.0, 101.0, 99.0, 100.0, 1.0, 1, True, False, end))
+
+    assert world.one(OrderApproved).order.size == 3
+
+
+def test_dust_that_no_order_can_sell_ends_the_matter() -> None:
+    world = entered()
+    world.wait(100.0)
+    closing = world.one(OrderApproved).order
+    world.submit(closing)
+    world.fill(closing, size=D("2.9995"))
+    world.cancelled(closing)
+    world.heard.clear()
+
+    world.wait(1_000.0)
+
+    assert world.all(Decision) == []
 
 
 def test_a_horizon_outlives_a_restart() -> None:
