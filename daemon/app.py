@@ -38,6 +38,7 @@ from portfolio import metrics
 from portfolio.equity import CannotValue
 
 END_OF_DATA = "end of data"
+_SELDOM = 50_000
 
 
 @dataclass
@@ -109,7 +110,11 @@ class Run:
         self._errors: list[str] = []
         self._accepted = 0
         self._wall = 0.0
-        gc.freeze()  # what is here now stays to the end; the collector need not walk it again and again
+        # What is here now stays to the end, and hardly anything that comes after is part of a cycle: the collector need
+        # not walk it again and again.
+        gc.freeze()
+        self._threshold = gc.get_threshold()
+        gc.set_threshold(_SELDOM, *self._threshold[1:])
 
     async def play(self, watch: Watch | None = None, stop: Stop | None = None) -> None:
         begun = time.perf_counter()
@@ -126,6 +131,7 @@ class Run:
         self.journal.close()
         self._wall = time.perf_counter() - begun
         gc.unfreeze()
+        gc.set_threshold(*self._threshold)
 
     def finish(self, interrupted: str = "") -> Result:
         """Write everything but the journal, which is on disk already."""
