@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daemon.client import Client
 from daemon.errors import NotRunning, TimedOut
+from daemon.operating.client import Client
 
 LAG_S, GROWTH_MIB, RATE = 0.020, 32.0, 1_000.0
 CONSTANT = ("tasks", "asyncio_tasks", "files", "threads")

@@ -27,9 +27,9 @@ from bus.events import OrderApproved
 from bus.inputs import Input
 from bus.journal import Journal
 from config.schema import Trading
-from daemon.live import Door
+from daemon.live.door import Door
+from daemon.live.recorder import Keeping, Recorder
 from daemon.models import instruments_of
-from daemon.recorder import Keeping, Recorder
 from daemon.sources import known_by, protocol_of
 from daemon.wiring import Core, build
 from feeds.binance import wire

@@ -25,10 +25,12 @@ from bus.journal import Journal
 from bus.values import Instrument
 from config import load as config
 from config.schema import Config, Process, Trading, canonical
-from daemon import calibration, export, models, recorder, session, sources
+from daemon import models, session, sources
 from daemon.errors import Usage
+from daemon.live import recorder
 from daemon.log import RunLog
 from daemon.oddities import Oddities
+from daemon.reading import calibration, export
 from daemon.replay import Stop, Watch, interruptible, play
 from daemon.session import Session
 from daemon.sources import Source

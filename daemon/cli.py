@@ -20,7 +20,6 @@ import typer
 from rich.console import Console
 
 from bus import money
-from daemon.client import SaidNo
 from daemon.commands import control as operating
 from daemon.commands import running
 from daemon.commands.check_strategy import check_strategy
@@ -43,6 +42,7 @@ from daemon.errors import (
     TimedOut,
     Usage,
 )
+from daemon.operating.client import SaidNo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,9 +71,9 @@ Interval = Annotated[
 def main() -> None:
     """Entry point of ``argus`` and ``python -m daemon``."""
     if sys.argv[1:2] == ["panic"]:  # by a process that has nothing of ours in it but one file
-        panic = Path(__file__).with_name("panic.py")
+        panic = Path(__file__).parent / "operating" / "panic.py"
         os.execv(sys.executable, [sys.executable, "-I", str(panic), *sys.argv[2:]])
-    from daemon.doctor import intruders
+    from daemon.setup.doctor import intruders
 
     money.install()
     if found := intruders():
@@ -97,7 +97,7 @@ def guarded(call: Callable[[], Any]) -> int:
         code = exit_code(error)
         if code is None:
             raise
-        from daemon.credentials import redact
+        from daemon.setup.credentials import redact
 
         _err.print(redact(f"argus: {error}"), style="red", markup=False)
         return code
@@ -153,9 +153,9 @@ def replay(
     """Run recorded market data through strategies, the risk gate and the simulated venue."""
     from config import surroundings
     from daemon import app as daemon
-    from daemon import credentials
+    from daemon.reading.summary import print_result, print_terms
     from daemon.replay import run_async
-    from daemon.summary import print_result, print_terms
+    from daemon.setup import credentials
 
     request = daemon.Request(
         files,
@@ -191,7 +191,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Run a session again and compare every record; exit 1 names the first that differs."""
-    from daemon import verify as verifier
+    from daemon.proof import verify as verifier
     from daemon.replay import run_async
     from daemon.session import Session
 
@@ -219,7 +219,7 @@ def journal(
 ) -> None:
     """Print a session's journal."""
     from bus.journal import read
-    from daemon.show import record_line
+    from daemon.reading.show import record_line
 
     for entry in read(_journal_of(session)):
         if not type or entry.type in type:
@@ -235,7 +235,7 @@ def events(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Print the events a recording holds."""
-    from daemon.events import stream
+    from daemon.reading.events import stream
 
     for event in stream(files, type or (), interval or (), venue):
         if json:
@@ -254,8 +254,8 @@ def export(
     json: Json = False,
 ) -> None:
     """Rebuild a session's readable files (orders, trades, positions, session.md, …) from its journal."""
-    from daemon import export as exporter
-    from daemon import layouts
+    from daemon.reading import export as exporter
+    from daemon.reading import layouts
     from daemon.session import Session
 
     if layout not in ("", layouts.LOGOS, layouts.ARGUS):
@@ -273,8 +273,8 @@ def export(
 @app.command()
 def report(session: SessionDir, json: Json = False) -> None:
     """Write report.html and session.md: one page that needs no network."""
-    from daemon import export as exporter
-    from daemon.report import write_report
+    from daemon.reading import export as exporter
+    from daemon.reading.report import write_report
     from daemon.session import Session
 
     opened = Session.open(session)
@@ -292,8 +292,8 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Look over this installation and its settings, and say what is missing and what to do about it."""
-    from daemon import checkup, credentials
-    from daemon.doctor import checks
+    from daemon.setup import checkup, credentials
+    from daemon.setup.doctor import checks
 
     findings = [*checks(), *checkup.checks(config, credentials.here(), online=online)]
     for finding in findings:

@@ -14,8 +14,8 @@ from typing import Any, TextIO
 import structlog
 
 from daemon.aside import Aside
-from daemon.credentials import redact
 from daemon.session import identity_of
+from daemon.setup.credentials import redact
 
 RUN_LOG = "run.log"
 

@@ -25,12 +25,12 @@ from bus.market import Market
 from bus.rng import Draws
 from bus.values import Instrument, TradingState
 from config.schema import Trading, canonical, parse_interval
-from daemon import memory
-from daemon.catchup import Present
-from daemon.execution_log import Both, ExecutionLog
 from daemon.intake import Intake
+from daemon.live import memory
+from daemon.live.catchup import Present
+from daemon.live.execution_log import Both, ExecutionLog
 from daemon.models import council_rules, limits_of, models_of, oversight_terms
-from daemon.operator import Operator
+from daemon.operating.operator import Operator
 from daemon.passing import passing
 from daemon.sampler import Sampler
 from feeds.bars import BarBuilder, EmptyBars

@@ -18,12 +18,12 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-from daemon import feeding
 from daemon.errors import Usage
+from daemon.live import feeding
+from daemon.live.run import RunRequest
+from daemon.live.run import run as run_daemon
+from daemon.reading.report import write_report
 from daemon.replay import run_async
-from daemon.report import write_report
-from daemon.run import RunRequest
-from daemon.run import run as run_daemon
 from daemon.session import Session
 from sandbox import market
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from daemon.doctor import intruders
 from daemon.session import PACKAGES
+from daemon.setup.doctor import intruders
 from tests.acceptance import tape
 
 ROOT = Path(__file__).resolve().parents[1]

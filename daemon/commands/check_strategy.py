@@ -1,4 +1,4 @@
-"""``argus check-strategy``: the words of the command; the work is in ``daemon/check_strategy.py``."""
+"""``argus check-strategy``: the words of the command; the work is in ``daemon/proof/check_strategy.py``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 import typer
 
 if TYPE_CHECKING:
-    from daemon.check_strategy import Verdict
+    from daemon.proof.check_strategy import Verdict
 
 
 def check_strategy(
@@ -31,10 +31,10 @@ def check_strategy(
     """Try to fool a strategy with the future, and watch what it does besides answering; exit 1 if anything moved."""
     from rich.console import Console
 
-    from daemon import check_strategy as checker
     from daemon.app import Request
     from daemon.cli import parse_params, progress
     from daemon.errors import ERROR
+    from daemon.proof import check_strategy as checker
 
     request = Request(
         data,
@@ -58,7 +58,7 @@ def check_strategy(
 
 
 def lines(verdict: Verdict) -> list[str]:
-    from daemon import check_strategy as checker
+    from daemon.proof import check_strategy as checker
 
     said = [f"{verdict.strategy}: {verdict.rows} rows, {verdict.cuts} cuts, {verdict.answers} answers"]
     for name, words in checker.CHECKS.items():

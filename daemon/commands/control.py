@@ -14,8 +14,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from daemon.client import TIMEOUT_S, Client
 from daemon.errors import Usage
+from daemon.operating.client import TIMEOUT_S, Client
 
 _out = Console(soft_wrap=True, highlight=False)
 
@@ -33,7 +33,7 @@ Switch = Annotated[str, typer.Argument(metavar="on|off")]
 def client(state_dir: Path | None, config: Path | None, overrides: list[str] | None, timeout_s: float) -> Client:
     if state_dir is None:
         from config import load
-        from daemon.credentials import here
+        from daemon.setup.credentials import here
 
         state_dir = load.load(config, overrides or (), here()).process.state_dir
     return Client(state_dir, timeout_s)

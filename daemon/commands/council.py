@@ -25,8 +25,8 @@ def council(
     from rich.console import Console
     from rich.table import Table
 
-    from daemon import calibration
     from daemon.errors import Usage
+    from daemon.reading import calibration
     from daemon.session import Session
 
     written = Session.open(session)
@@ -49,9 +49,9 @@ def council(
 def made_again(written: Session, data: Sequence[Path]) -> dict[str, Any]:
     """The table of a session that left none, from its inputs."""
     from bus.journal import Chain
-    from daemon import calibration
-    from daemon.again import reopen
     from daemon.cli import progress
+    from daemon.proof.again import reopen
+    from daemon.reading import calibration
     from daemon.replay import Stop
 
     core, through = reopen(written, data).begin(Chain())

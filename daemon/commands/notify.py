@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from daemon.notify import Notice
+    from daemon.watch.notify import Notice
 
 notify = typer.Typer(no_args_is_help=True, help="Messages to people; the addresses are in ARGUS_NOTIFY_URLS.")
 
@@ -19,8 +19,8 @@ StateDir = Annotated[Path, typer.Option(help="The daemon's state directory.")]
 def test() -> None:
     """Send one message to every address; exit 1 where one does not take it."""
     from daemon.errors import ERROR
-    from daemon.findings import Level
-    from daemon.notify import Notice
+    from daemon.watch.findings import Level
+    from daemon.watch.notify import Notice
 
     if not _deliver(Notice("test", Level.INFO, "a test", "This is what a message looks like.")):
         typer.echo("not every address took it", err=True)
@@ -34,8 +34,8 @@ def missed(
     after: Annotated[float, typer.Option(min=1, help="Seconds of silence that are too many.")] = 60.0,
 ) -> None:
     """Say so if a daemon that did not end in order has gone silent; exit 3 then. For a timer or a supervisor."""
-    from daemon import notify as notifier
     from daemon.errors import NOT_RUNNING
+    from daemon.watch import notify as notifier
 
     age = notifier.age_s(state_dir)
     if age is None or age <= after:
@@ -47,9 +47,9 @@ def missed(
 
 
 def _deliver(notice: Notice) -> bool:
-    from daemon import credentials
-    from daemon import notify as notifier
     from daemon.errors import Usage
+    from daemon.setup import credentials
+    from daemon.watch import notify as notifier
 
     try:
         deliver = notifier.channels(credentials.here())

@@ -46,10 +46,11 @@ def record(
 def _session(
     mode: str, config: Path | None, overrides: list[str] | None, out: Path | None, for_s: float | None, json: bool
 ) -> None:
-    from daemon import credentials, feeding
-    from daemon import run as running
     from daemon.aside import Aside
+    from daemon.live import feeding
+    from daemon.live import run as running
     from daemon.replay import run_async
+    from daemon.setup import credentials
 
     request = running.RunRequest(config, overrides or (), out, for_s, credentials.here(), mode)
     say = Aside(lambda text: _err.print(text, markup=False), "console")

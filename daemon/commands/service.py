@@ -20,8 +20,8 @@ def install_service(
     out: Annotated[Path, typer.Option(help="The folder to write to; nothing is enabled or started.")] = Path("deploy"),
 ) -> None:
     """Write the files that make a service of the daemon, and say what to do with them."""
-    from daemon import install
     from daemon.errors import Usage
+    from daemon.setup import install
 
     kind = kind or (install.LAUNCHD if sys.platform == "darwin" else install.SYSTEMD)
     if kind not in install.FILES:
@@ -57,7 +57,7 @@ def fleet_status(
     from rich.table import Table
 
     from daemon.errors import NOT_RUNNING, Usage
-    from daemon.fleet import agents, look
+    from daemon.operating.fleet import agents, look
 
     found = [look(agent) for agent in agents(configs or (), state_dirs or ())]
     if not found:

@@ -40,7 +40,7 @@ def example(name: Annotated[str, typer.Argument(help="everything, spot or future
 def show(file: File = None, set_: Overrides = None) -> None:
     """Print the configuration as it comes out, one JSON object; what older names set goes to stderr."""
     from config import load, surroundings
-    from daemon import credentials
+    from daemon.setup import credentials
 
     environ = credentials.here()
     loaded = load.load(file, set_ or (), environ)

@@ -1,4 +1,4 @@
-"""``argus why``: the words of the command; the work is in ``daemon/why.py``."""
+"""``argus why``: the words of the command; the work is in ``daemon/proof/why.py``."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def why(
     from rich.console import Console
 
     from config.schema import parse_interval
-    from daemon import why as explainer
-    from daemon.again import reopen
     from daemon.cli import progress
     from daemon.errors import Usage
+    from daemon.proof import why as explainer
+    from daemon.proof.again import reopen
 
     if interval:
         try:

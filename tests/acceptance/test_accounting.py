@@ -34,7 +34,7 @@ from bus.events import (
 from bus.journal import Chain
 from bus.values import ZERO, Action, FeeAsset, Instrument, Kind, Side, TimeInForce
 from config.schema import Trading
-from daemon.fold import Account, Orders, differences
+from daemon.reading.fold import Account, Orders, differences
 from daemon.wiring import Core, build
 from strategies.port import Strategy, View, Wishes
 

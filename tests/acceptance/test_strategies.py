@@ -10,7 +10,8 @@ import pytest
 
 from bus import journal
 from bus.events import Decision, FundingPaid, OrderRefused, PairBroken
-from daemon import app, verify
+from daemon import app
+from daemon.proof import verify
 from daemon.replay import run_async
 from daemon.session import Session
 from research.harness.market import write_funding

@@ -18,9 +18,9 @@ from bus.values import Instrument
 from config import load as config
 from config.schema import Process, Trading
 from daemon import sources
-from daemon.live import Accept
-from daemon.run import Clock, Ended, Live, RunRequest
-from daemon.state import StateDirectory
+from daemon.live.door import Accept
+from daemon.live.run import Clock, Ended, Live, RunRequest
+from daemon.live.state import StateDirectory
 from feeds.port import VenueProtocol
 from sandbox import market
 from sandbox.model import MarketModel

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from daemon.app import Request
-from daemon.check_strategy import CUTS, Verdict, check
 from daemon.cli import app, guarded
+from daemon.proof.check_strategy import CUTS, Verdict, check
 from strategies.load import BUILT_IN
 
 T0, HOUR, BARS = 1_704_067_200, 3_600, 240

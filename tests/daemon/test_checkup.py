@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from config.schema import Endpoint
-from daemon import checkup
-from daemon.doctor import Finding, Status
+from daemon.setup import checkup
+from daemon.setup.doctor import Finding, Status
 
 ROOT = Path(__file__).resolve().parents[2]
 

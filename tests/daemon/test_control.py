@@ -18,12 +18,12 @@ import aiohttp
 import pytest
 
 from daemon.aside import CAPACITY, Aside
-from daemon.client import Client, SaidNo
 from daemon.errors import NotRunning, TimedOut
-from daemon.findings import Level
-from daemon.run import Ended, Live
+from daemon.live.run import Ended, Live
+from daemon.operating.client import Client, SaidNo
+from daemon.proof.verify import verify
 from daemon.session import Session
-from daemon.verify import verify
+from daemon.watch.findings import Level
 from tests.daemon.flood import CONFIG, Running
 from tests.daemon.live_world import records
 from tests.daemon.test_killed import in_a_process

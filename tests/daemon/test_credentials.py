@@ -11,10 +11,10 @@ import pytest
 
 from config.load import ConfigError
 from config.surroundings import Surroundings
-from daemon import credentials
 from daemon.cli import app, guarded
-from daemon.credentials import REDACTED, Secret, find, redact
 from daemon.log import RunLog
+from daemon.setup import credentials
+from daemon.setup.credentials import REDACTED, Secret, find, redact
 
 CANARY = "canary-4be1-do-not-sing"
 

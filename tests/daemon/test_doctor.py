@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from bus.clock import SECOND
-from daemon import doctor
-from daemon.doctor import FREE_FAIL, FREE_WARN, ROOT, Status
 from daemon.session import PACKAGES
+from daemon.setup import doctor
+from daemon.setup.doctor import FREE_FAIL, FREE_WARN, ROOT, Status
 
 YEAR_2026 = 1_767_225_600 * SECOND
 

@@ -23,8 +23,8 @@ from bus.events import (
     TradingStateChanged,
 )
 from bus.values import Action, Check, Side, TradingState
-from daemon.digest import Reading, iso
-from daemon.export import export
+from daemon.reading.digest import Reading, iso
+from daemon.reading.export import export
 from daemon.session import Session
 from tests.daemon.synthetic import (
     SPOT,

@@ -21,8 +21,8 @@ from bus.events import (
 )
 from bus.journal import JournalError
 from bus.values import Order, OrderType, Side
-from daemon.digest import iso
-from daemon.export import export
+from daemon.reading.digest import iso
+from daemon.reading.export import export
 from daemon.session import SessionError
 from tests.daemon.synthetic import (
     SPOT,

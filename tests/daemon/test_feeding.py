@@ -9,7 +9,7 @@ import pytest
 from bus.clock import WallClock
 from config.load import ConfigError
 from config.schema import Process, Trading
-from daemon import feeding
+from daemon.live import feeding
 from daemon.models import instruments_of
 from feeds.live import NativeFeed
 

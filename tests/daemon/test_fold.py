@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bus.events import FundingPaid, OrderFilled, SessionClosed
 from bus.values import Instrument, Liquidity, MatchSource, Side
-from daemon.export import export
-from daemon.fold import Account, FoldError
+from daemon.reading.export import export
+from daemon.reading.fold import Account, FoldError
 from portfolio.ledger import Ledger
 from tests.daemon.synthetic import COIN, INSTRUMENTS, PERP, SPOT, D, Story, a_round_trip, document, rows
 

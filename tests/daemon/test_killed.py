@@ -16,12 +16,13 @@ import pytest
 
 from bus import journal, money
 from bus.events import Decision, OrderFilled, OrderSubmitted, SessionClosed, SessionOpened, StateRestored
-from daemon import memory, refold, state
-from daemon.fold import Account, Orders
-from daemon.recorder import pieces
-from daemon.run import Live
+from daemon.live import memory, state
+from daemon.live.recorder import pieces
+from daemon.live.run import Live
+from daemon.proof import refold
+from daemon.proof.verify import verify
+from daemon.reading.fold import Account, Orders
 from daemon.session import Session
-from daemon.verify import verify
 from feeds.frames import Recording
 from sim.orders import VenueOrder
 from tests.daemon.live_world import START_NS, Market, World, records

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from daemon import app
+from daemon.proof.verify import verify
 from daemon.session import Session
-from daemon.verify import verify
 from tests.daemon.live_world import Market, World, records
 
 STRATEGIES = {

@@ -13,12 +13,13 @@ from bus.bus import Bus
 from bus.events import FeedLost, StrategyQuarantined, TradingStateChanged
 from bus.values import TradingState
 from config.schema import Notify, Process
-from daemon import credentials, notify
 from daemon.cli import app, guarded
-from daemon.findings import Level
-from daemon.notify import FILE, HEARTBEAT, KINDS, Notice, Notifier, Outbox
+from daemon.proof.verify import verify
 from daemon.session import Session
-from daemon.verify import verify
+from daemon.setup import credentials
+from daemon.watch import notify
+from daemon.watch.findings import Level
+from daemon.watch.notify import FILE, HEARTBEAT, KINDS, Notice, Notifier, Outbox
 from tests.daemon.live_world import Market, World
 from tests.daemon.test_run import STRATEGY
 

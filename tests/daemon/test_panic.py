@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 
 from bus import money
-from daemon import panic, state
-from daemon.ending import open_orders
-from daemon.run import Live
+from daemon.live import state
+from daemon.live.ending import open_orders
+from daemon.live.run import Live
+from daemon.operating import panic
 from tests.daemon.flood import CONFIG, Running
 from tests.daemon.live_world import records
 from tests.daemon.test_killed import in_a_process
 
 PANIC = Path(panic.__file__)
-ROOT = PANIC.parents[1]
+ROOT = PANIC.parents[2]
 STUCK = """
 import asyncio, sys
 from pathlib import Path

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from bus.clock import HOUR, SECOND, WallClock
-from daemon import state
 from daemon.errors import LockHeld, Usage
-from daemon.killfile import KillFile
+from daemon.live import state
+from daemon.live.killfile import KillFile
+from daemon.live.state import StateDirectory
+from daemon.live.supervise import Supervisor
+from daemon.live.wallclock import ClockWatch
 from daemon.session import SessionError
-from daemon.state import StateDirectory
-from daemon.supervise import Supervisor
-from daemon.wallclock import ClockWatch
 
 # --- the state directory ----------------------------------------------------------------------------------------
 
@@ -174,7 +174,7 @@ async def forever() -> None:
 
 @pytest.mark.asyncio
 async def test_a_task_that_raises_is_started_again_as_often_as_it_may_be(monkeypatch):
-    monkeypatch.setattr("daemon.supervise.FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr("daemon.live.supervise.FIRST_WAIT_S", 0.0)
     told, over = Told(), asyncio.Event()
     tasks = Supervisor(told)
 

@@ -9,7 +9,7 @@ import pytest
 
 from bus.clock import DAY, HOUR, SECOND
 from bus.inputs import Input
-from daemon.recorder import Keeping, Recorder, RecorderFailed, pieces, prune, recording_of
+from daemon.live.recorder import Keeping, Recorder, RecorderFailed, pieces, prune, recording_of
 from feeds.frames import Recording
 
 NOON = 1_767_614_400 * SECOND

@@ -26,12 +26,12 @@ from bus.events import (
     TradingStateChanged,
 )
 from bus.values import Check, Side, TradingState
-from daemon import charts, drawing
-from daemon.digest import Gap
-from daemon.doctor import ROOT
-from daemon.drawing import Buckets, Fills
-from daemon.report import ReportError, write_report
+from daemon.reading import charts, drawing
+from daemon.reading.digest import Gap
+from daemon.reading.drawing import Buckets, Fills
+from daemon.reading.report import ReportError, write_report
 from daemon.session import Session
+from daemon.setup.doctor import ROOT
 from tests.daemon.synthetic import PERP, SPOT, START, D, Story, write_curve
 
 pytest.importorskip("plotly", reason="the report is drawn with plotly, an extra")
@@ -156,7 +156,7 @@ def test_drawing_a_report_does_not_load_the_python_side_of_plotly(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path; from bus import money\n"
-        "from daemon.report import write_report; from daemon.session import Session\n"
+        "from daemon.reading.report import write_report; from daemon.session import Session\n"
         "money.install(); before = 'plotly' in sys.modules\n"
         f"write_report(Session.open(Path({str(session.path)!r})), None)\n"
         "print(before, 'plotly.graph_objs' in sys.modules, 'pandas' in sys.modules)"

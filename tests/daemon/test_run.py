@@ -15,9 +15,9 @@ from bus.clock import HOUR, SECOND
 from bus.inputs import HTTP, TICK, Input
 from daemon.app import Request, replay
 from daemon.errors import CLEAN, KILLED, Usage
-from daemon.recorder import pieces
+from daemon.live.recorder import pieces
+from daemon.proof.verify import verify
 from daemon.session import Session, SessionError
-from daemon.verify import verify
 from feeds.frames import Recording, RecordingWriter
 from tests.daemon.live_world import START_NS, Market, World, records
 
@@ -213,7 +213,7 @@ async def test_a_signal_that_answers_the_past_is_missed(tmp_path: Path):
 
 @pytest.mark.asyncio
 async def test_a_recorder_that_cannot_write_is_an_input_of_the_core_and_a_word_in_the_manifest(tmp_path, monkeypatch):
-    monkeypatch.setattr("daemon.recorder.shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    monkeypatch.setattr("daemon.live.recorder.shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
     world = World(tmp_path, Market(2).lines(), config_text=STRATEGY)
 
     ended = await world.run_through()

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from daemon import errors, guardian, install
+from daemon import errors
 from daemon.cli import app, guarded
-from daemon.state import StateDirectory
+from daemon.live.state import StateDirectory
+from daemon.setup import install
+from daemon.watch import guardian
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 UNITS = ("argus.service", "argus@.service")
-GUARDIAN = ROOT / "daemon" / "guardian.py"
+GUARDIAN = ROOT / "daemon" / "watch" / "guardian.py"
 
 
 def settings(text: str, name: str) -> list[str]:
@@ -82,7 +84,7 @@ def test_the_command_writes_this_installation_into_them(outside, capsys):
 
     text = (outside / "deploy" / "argus.service").read_text()
     assert "run --config /etc/a/b.toml" in text
-    assert f"{ROOT / 'daemon'}/panic.py" in text
+    assert f"{ROOT / 'daemon'}/operating/panic.py" in text
     assert "@" not in "".join(settings(text, "ExecStart"))
     assert "systemctl enable" in capsys.readouterr().err
     assert guarded(lambda: app(["install-service", "--kind", "upstart"])) == 2

@@ -20,12 +20,13 @@ from bus.events import StateRestored
 from bus.inputs import Input
 from bus.values import Instrument
 from config.schema import Process, Trading
-from daemon import refold, sources
+from daemon import sources
 from daemon.errors import CLEAN, KILLED, ORDERS_LEFT
-from daemon.live import Accept
-from daemon.run import Clock, Live
+from daemon.live.door import Accept
+from daemon.live.run import Clock, Live
+from daemon.proof import refold
+from daemon.proof.verify import verify
 from daemon.session import Session
-from daemon.verify import verify
 from feeds.port import VenueProtocol
 from tests.daemon.live_world import Market, World, records
 from tests.daemon.test_killed import in_a_process, latest

@@ -16,15 +16,15 @@ import pytest
 
 from bus.events import Token
 from daemon.aside import CAPACITY, Aside
-from daemon.breaker import Breaker, Tripped
-from daemon.checks import Integrity, checks_of
-from daemon.findings import Finding, Findings, Level
-from daemon.health import Check, Health, Problem
-from daemon.lag import Lag
+from daemon.live.run import Live
 from daemon.log import RunLog
-from daemon.metrics import Metrics
-from daemon.run import Live
-from daemon.watchdog import Notifier, Watchdog
+from daemon.watch.breaker import Breaker, Tripped
+from daemon.watch.checks import Integrity, checks_of
+from daemon.watch.findings import Finding, Findings, Level
+from daemon.watch.health import Check, Health, Problem
+from daemon.watch.lag import Lag
+from daemon.watch.metrics import Metrics
+from daemon.watch.watchdog import Notifier, Watchdog
 from tests.daemon.flood import CONFIG, Running
 from tests.daemon.live_world import records
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon import why
-from daemon.again import Again, reopen
-from daemon.probe import Changes, Key
+from daemon.proof import why
+from daemon.proof.again import Again, reopen
+from daemon.proof.probe import Changes, Key
+from daemon.proof.verify import verify
 from daemon.session import Session
-from daemon.verify import verify
 from tests.acceptance import tape
 from tests.acceptance.command import argus, journal, replay
 from tests.daemon.live_world import Market, World, records

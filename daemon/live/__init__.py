@@ -1,0 +1,1 @@
+"""The process that hears sockets: door, recorder, start, restart, stop."""

@@ -1,0 +1,530 @@
+"""``argus run``: start, trade, stop. The order of both ends is the contract; what happens between them is the door's.
+
+Start: lock → the previous session's journal checked → its state made again → disconnected → connected (the feeds are
+there) → reconciled (the differences are listed) → armed. Each step is a command, recorded like any input.
+
+Stop: the gate closes → the strategies stop → our open orders are cancelled → none is left at the venue → everything is
+written → sockets close → an exit code that says which of this came true. A second signal skips to the writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from bus import money
+from bus.clock import NEVER, SECOND, WallClock
+from bus.events import FeedOpened, OrderFilled, StateRestored, TradingStateChanged
+from bus.inputs import Input
+from bus.journal import Journal
+from bus.values import Instrument, TradingState
+from config import load as config
+from config import surroundings
+from config.schema import Limits, Process, Recording, Trading, canonical
+from daemon import models, session
+from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
+from daemon.live import ending, recorder
+from daemon.live.door import Accept, Door
+from daemon.live.execution_log import ExecutionLog
+from daemon.live.killfile import KillFile
+from daemon.live.recorder import Keeping, Recorder
+from daemon.live.state import StateDirectory
+from daemon.live.supervise import Supervisor
+from daemon.live.wallclock import ClockWatch
+from daemon.log import RunLog
+from daemon.operating.operator import PAPER
+from daemon.reading import calibration
+from daemon.session import Session
+from daemon.watch import notify
+from daemon.watch.attendant import Attendant
+from daemon.watch.findings import Finding, Findings, Level
+from daemon.wiring import build, load_all
+from feeds.port import LiveFeed, VenueProtocol
+
+CLOCK, KILL_FILE, HOUSEKEEPING = "clock", "kill_file", "housekeeping"
+_HOUSEKEEPING_S = 0.5
+_ASK_AGAIN_S = 1.0
+
+
+class Clock(Protocol):
+    rate: float
+
+    def read(self) -> int: ...
+    def wait_s(self, ns: int) -> float: ...
+
+
+Feeds = Callable[[Trading, Process, Sequence[Instrument], Accept, Clock], Sequence[LiveFeed]]
+"""Makes the configured feeds; they are given the door."""
+
+
+@dataclass
+class RunRequest:
+    """What ``argus run`` or ``argus record`` was asked for. ``for_s`` is on the feed's own time."""
+
+    config_file: Path | None = None
+    overrides: Sequence[str] = ()
+    out: Path | None = None
+    for_s: float | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    mode: str = PAPER
+
+
+async def run(
+    request: RunRequest, feeds: Feeds, clock: Clock | None = None, say: Callable[[str], None] = lambda _text: None
+) -> Ended:
+    """From the first lock to the exit code. Raises LockHeld, Usage, ConfigError, SessionError, JournalError."""
+    loaded = config.load(request.config_file, request.overrides, request.environ, only_tighter=True)
+    for note in surroundings.notes(request.environ):
+        say(note)
+    clock = clock or WallClock(loaded.test.rate, loaded.test.since_ns or None)
+    held = StateDirectory.open(loaded.process.state_dir, request.mode)
+    try:
+        trading = models.with_variables(loaded.trading, request.environ)
+        live = Live(request, trading, loaded.process, held, feeds, clock, say)
+        return await live.run()
+    finally:
+        held.close()
+
+
+@dataclass
+class Ended:
+    session: Path
+    exit_code: int
+    reason: str
+    summary: dict[str, Any]
+
+
+class Live:
+    """One session of a running process. ``door`` takes commands; ``status`` is the process in one object."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        trading: Trading,
+        process: Process,
+        held: StateDirectory,
+        feeds: Feeds,
+        clock: Clock,
+        say: Callable[[str], None],
+    ) -> None:
+        self._written = trading
+        if request.mode == "record":
+            trading = trading.model_copy(update={"strategies": []})
+        if "holds" not in trading.journal.model_fields_set:
+            trading = trading.model_copy(update={"journal": trading.journal.model_copy(update={"holds": True})})
+        strategies = load_all(trading)
+        self.request, self.trading, self.process, self.clock = request, trading, process, clock
+        self.state_directory = held.path
+        self.findings = Findings(held.path, clock.read, self._on_finding)
+        self.mode_pending = ""
+        self._taking_back = False
+        self._held, self._say = held, say
+        self._stopping = asyncio.Event()
+        self._reason, self._exit_code, self._signals = "", CLEAN, 0
+        self._log: RunLog | None = None
+        self._notifier: notify.Notifier | None = None
+        self._wake: asyncio.TimerHandle | None = None
+        self._errors: list[str] = []
+        self.parent = parent = held.parent
+        restored = self._previous(parent)
+        instruments = models.instruments_of(trading)
+        self.feeds = list(feeds(trading, process, instruments, self.accept, clock))
+        venues = list(dict.fromkeys(feed.venue for feed in self.feeds))
+        trading = models.resolve(trading, trading.model_fields_set, venues, bars_only=False) if venues else trading
+        if restored is not None and parent is not None:
+            ending.must_fit(parent, restored, trading.asset, venues)
+        here = [instrument for instrument in instruments if instrument.venue in venues]
+        self.boot = held.boot()
+        started = datetime.now(UTC)
+        directory = request.out or session.new_directory(process.out_dir, started, request.mode)
+        self.session = Session.create(directory, self._manifest(trading, started, parent))
+        journal = Journal(self.session.journal)
+        self.execution_log = ExecutionLog(directory)
+        parts = (trading, here, venues, journal, self._on_error, strategies)
+        self.core = build(*parts, step_ns=SECOND, boot=self.boot, log=self.execution_log)
+        for feed in self.feeds:
+            feed.stale = self.core.freshness.stale.keys
+        self.recorder = Recorder(directory, _keeping(process.recording))
+        self.door = Door(self.core, journal, self.recorder, clock, self._wake_at)
+        self.log = self._log = RunLog(directory, process.logging.level)
+        self._notifier = notify.begin(process, request.environ, held.path, self.core.bus)
+        self.tasks = Supervisor(self._on_task)
+        self.fills = self.reconnects = 0
+        self._opened: set[str] = set()
+        self._restored = restored
+        self.core.bus.subscribe(FeedOpened, self._on_opened)
+        self.core.bus.subscribe(TradingStateChanged, self._on_state)
+        self.core.bus.subscribe(OrderFilled, self._on_fill)
+        self._clock_watch = ClockWatch(lambda what: self.door.fault(CLOCK, what))
+        self._kill_file = KillFile(process.kill_file)
+        self.attendant = Attendant(self)
+
+    def accept(self, items: Sequence[Input], protocol: VenueProtocol) -> None:
+        self.door.accept(items, protocol)
+
+    # --- start --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> Ended:
+        """The whole of it."""
+        loop = asyncio.get_running_loop()
+        self.door.begin(
+            {"session": self.session.path.name, "mode": self.request.mode, "boot": self.boot}, self._restored
+        )
+        self._held.began(self.session.path)
+        self.prune()
+        self._take_back()
+        self.log.event("info", "session.opened", session=str(self.session.path), boot=self.boot)
+        self._say(f"session {self.session.path}")
+        if not self.feeds:
+            self._say("nothing will be heard: no [[trading.feeds]] is configured")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            self.tasks.start(KILL_FILE, self._watch_kill_file)
+            self.tasks.start(CLOCK, self._clock_watch.run)
+            self.tasks.start(HOUSEKEEPING, self._keep_house, restarts=3)
+            await self.attendant.start()
+            for feed in self.feeds:
+                self.tasks.start(f"feed {feed.conn}", feed.run, restarts=1_000_000)
+            await self._until_stopped()
+            return await self._shut_down()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with suppress(NotImplementedError, RuntimeError, ValueError):
+                    loop.remove_signal_handler(number)
+            if self._wake is not None:
+                self._wake.cancel()
+            await self.attendant.stop()
+            if self._notifier is not None:
+                self._notifier.close()
+            self.log.close()
+            self.execution_log.close()
+
+    def _previous(self, parent: Path | None) -> StateRestored | None:
+        """What the session before left, shown and then made again."""
+        if parent is None:
+            return None
+        if not (parent / session.MANIFEST).is_file():
+            raise session.SessionError(
+                f"{parent}, the session this one continues, is gone; bring it back, or begin in another state directory"
+            )
+        before = Session.open(parent)
+        state, found = ending.hand_over(before)
+        for what in found:
+            self._find(what)
+        for line in ending.last_words_of(before, state):
+            self._say(line)
+        if ending.panicked(before):
+            self._taking_back = True
+            self._find(f"argus panic ended {before.path.name}: its orders are taken back, look why", Level.CRITICAL)
+        return state
+
+    def _on_opened(self, event: FeedOpened) -> None:
+        """A feed is there. What follows is said after the input at hand is through."""
+        first = event.conn.partition("/")[0] not in self._opened
+        self._opened.add(event.conn.partition("/")[0])
+        self.reconnects += not first
+        if self.core.gate.state is TradingState.DISCONNECTED:
+            asyncio.get_running_loop().call_soon(self._connected)
+
+    def _connected(self) -> None:
+        """From here to trading: nobody needs to authorise a simulated venue, but every step is taken and recorded."""
+        gate = self.core.gate
+        if gate.state is not TradingState.DISCONNECTED or self._stopping.is_set():
+            return
+        self.door.command("connect", PAPER, {"reason": "the feeds are there"})
+        self.door.command(
+            "reconcile",
+            PAPER,
+            {"reason": "the simulated venue is ours", "findings": [one.what for one in self.findings.open()]},
+        )
+        if gate.latched:
+            self._find(f"not armed: {gate.latched} halted trading before; look why, then say argus arm")
+        elif held := self.core.operator.held:
+            self._find(f"not armed: somebody said {held}; say argus arm when that is over")
+        elif blocking := self.findings.blocking():
+            self._say(f"not armed: {len(blocking)} findings; look (argus findings), acknowledge, then say argus arm")
+        elif self._kill_file.present:
+            self._find(f"not armed: {self._kill_file.why}; remove it, then say argus arm")
+        elif self.request.mode == PAPER:
+            self.door.command("arm", PAPER, {"reason": "a simulated venue needs no operator to arm it"})
+
+    # --- between ------------------------------------------------------------------------------------------------
+
+    def command(self, name: str, who: str, payload: Mapping[str, Any] | None = None) -> None:
+        """An operator's command, checked already: recorded and done when this returns; what it means for the process
+        follows.
+        """
+        said = dict(payload or {})
+        self.log.event("info", f"command.{name}", who=who, payload=said)
+        if name == "stop":
+            self.stop(f"stopped by {who}" + (f": {said['reason']}" if said.get("reason") else ""))
+            return
+        self.door.command(name, who, said)
+        if name == "ack":
+            self.findings.acknowledge(said.get("number"), who)
+        elif name == "mode":
+            self.mode_pending = "" if said["mode"] == self.request.mode else said["mode"]
+
+    def kill_file(self) -> str:
+        """Why the kill file keeps trading from being armed; empty while it does not."""
+        self._kill_file.look()
+        return self._kill_file.why
+
+    def limits_on_disk(self) -> Limits:
+        """Those of the configuration as it is now. Raises ConfigError, Usage where more than they changed."""
+        request = self.request
+        now = config.load(request.config_file, request.overrides, request.environ).trading
+        before = self._written.model_dump()
+        changed = [name for name, value in now.model_dump().items() if name != "limits" and value != before[name]]
+        limits = now.limits.model_dump()
+        changed += [
+            f"limits.{name}"
+            for name, value in before["limits"].items()
+            if name not in models.RELOADABLE and limits[name] != value
+        ]
+        if changed:
+            raise Usage(f"only limits can change while running; restart for {', '.join(changed)}")
+        return now.limits
+
+    def status_of_clock(self) -> int:
+        """How far the wall is from our clock, in ns."""
+        return self._clock_watch.offset_ns
+
+    def stop(self, reason: str, exit_code: int = CLEAN) -> None:
+        """End the session in order; the first reason stands."""
+        if not self._stopping.is_set():
+            self._reason, self._exit_code = reason, exit_code
+            self._stopping.set()
+
+    def status(self) -> dict[str, Any]:
+        """The process in one object, JSON-ready: amounts are text, times ns."""
+        core = self.core
+        worth, _ = core.worth()
+        return {
+            "session": str(self.session.path),
+            "mode": self.request.mode,
+            "mode_pending": self.mode_pending,
+            "routing": core.gate.routing,
+            "held": core.operator.held,
+            "boot": self.boot,
+            "now_ns": max(self.clock.read(), self.door.last_ns),
+            "state": core.gate.state.value,
+            "latched": core.gate.latched,
+            "stopping": self._reason,
+            "inputs": self.door.accepted,
+            "records": core.chain.seq,
+            "head": core.chain.head.hex(),
+            "equity": money.plain(worth) if worth.is_finite() else None,
+            "asset": core.equity.asset,
+            "cash": {asset: money.plain(amount) for asset, amount in sorted(core.ledger.cash.items())},
+            "positions": {
+                name: money.plain(position.size) for name, position in core.ledger.positions.items() if position.lots
+            },
+            "orders": ending.open_orders(core),
+            "feeds": [feed.conn for feed in self.feeds],
+            "tasks": self.tasks.names,
+            "recording": self.recorder.failed or "on",
+            "clock_offset_ns": self._clock_watch.offset_ns,
+            "findings": [one.what for one in self.findings.open()],
+        }
+
+    def _on_state(self, event: TradingStateChanged) -> None:
+        self._say(f"{event.state.value} ({event.rule}: {event.reason})")
+        self.log.event("info", f"trading.{event.state.value}", rule=event.rule, reason=event.reason)
+        if event.state is TradingState.HALTED:
+            self.stop(f"halted by {event.rule}: {event.reason}", KILLED)
+
+    def _on_fill(self, _: OrderFilled) -> None:
+        self.fills += 1
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self._signals += 1
+        self.stop(f"interrupted by {number.name}")
+
+    def _on_task(self, name: str, error: BaseException | None, last: bool) -> None:
+        """Somebody beside the core ended: that is an input; who cannot be spared ends the session."""
+        what = f"{type(error).__name__}: {error}" if error is not None else "ended"
+        self.log.event("error", "task.ended", task=name, exc_info=error if isinstance(error, Exception) else None)
+        self.door.fault(name, what)
+        if last and name in (KILL_FILE, CLOCK):
+            self.door.command("halt", "supervisor", {"reason": f"{name} is gone: {what}"})
+        elif last:
+            self._find(f"{name} is gone: {what}", Level.CRITICAL)
+
+    def _on_error(self, where: str, error: Exception) -> None:
+        self._errors.append(f"{where}: {type(error).__name__}: {error}")
+        self.log.event("error", "part.failed", where=where, exc_info=error)
+
+    def _find(self, what: str, level: Level = Level.WARNING) -> None:
+        self.findings.add(what, level)
+
+    def _on_finding(self, one: Finding) -> None:
+        self._say(f"{one.what}; {one.action}" if one.action else one.what)
+        if self._log is not None:
+            self._log.event(
+                "warning", "finding", number=one.number, grade=one.level.value, what=one.what, action=one.action
+            )
+        if self._notifier is not None:
+            self._notifier.say(notify.Notice("finding", one.level, one.what, one.action))
+
+    def _wake_at(self, due_ns: int) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if due_ns != NEVER:
+            self._wake = asyncio.get_running_loop().call_later(self.clock.wait_s(due_ns), self._on_wake)
+
+    def _on_wake(self) -> None:
+        self._wake = None
+        if not self.door.tick():
+            self._wake_at(self.core.clock.due)
+
+    async def _watch_kill_file(self) -> None:
+        present = self._kill_file.look()
+        while True:
+            await asyncio.sleep(KillFile.EVERY_S)
+            if self._kill_file.look() and not present:
+                self.door.command("kill", "kill file", {"reason": self._kill_file.why})
+            present = self._kill_file.present
+
+    def prune(self) -> int:
+        """Let old recordings go, so many pieces; those of this session and of the one it continues stay."""
+        kept = {self.session.path.resolve(), Path(self.session.manifest["parent"] or self.session.path).resolve()}
+        keeping = _keeping(self.process.recording)
+        gone = recorder.prune(self.process.out_dir, keeping, self.clock.read(), frozenset(kept))
+        for piece in gone:
+            self.log.event("info", "recording.pruned", piece=str(piece))
+        return len(gone)
+
+    def _take_back(self) -> None:
+        """After a panic: cancel what it left, and ask again until none of it is there."""
+        if self._taking_back and ending.anything_open(self.core):
+            self.door.command("cancel", "panic", {"reason": "left open by a session that argus panic ended"})
+        elif self.core.gate.state is not TradingState.DISCONNECTED:
+            self._taking_back = False
+
+    async def _keep_house(self) -> None:
+        piece = self.recorder.piece
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            self.door.flush()
+            if self._notifier is not None:
+                self._notifier.beat()
+            if self.recorder.piece != piece:
+                piece = self.recorder.piece
+                self.prune()
+            self._take_back()
+            if self.door.broken:
+                self.stop(self.door.broken, ERROR)
+
+    async def _until_stopped(self) -> None:
+        within = self.request.for_s / self.clock.rate if self.request.for_s is not None else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._stopping.wait()
+        self.stop(f"the {self.request.for_s:g} s asked for are over" if within is not None else "")
+
+    # --- stop ---------------------------------------------------------------------------------------------------
+
+    async def _shut_down(self) -> Ended:
+        core, door = self.core, self.door
+        self.attendant.notifier.say(STOPPING="1", STATUS=self._reason)
+        door.command("stop", "daemon", {"reason": self._reason})
+        asked, hurry = asyncio.get_running_loop().time(), self._signals + 1
+        deadline = asked + self.process.stop_within_s
+        while ending.anything_open(core) and self._signals < hurry and not door.broken:
+            await asyncio.sleep(0.005)
+            now = asyncio.get_running_loop().time()
+            if now > deadline:
+                break
+            if now > asked + _ASK_AGAIN_S:  # a cancel that overtook its order was refused: ask again
+                door.command("cancel", "daemon", {"reason": self._reason})
+                asked = now
+        left = ending.open_orders(core)
+        code = self._exit_code or (ORDERS_LEFT if left else CLEAN)
+        if left:
+            self._find(f"{len(left)} orders are left at the venue")
+        handed = ending.Handed(core)
+        door.end()
+        late = await self.tasks.stop(self.process.stop_within_s)
+        if late:
+            self._find(f"did not end in time: {', '.join(late)}")
+        summary = self._write(code, left, handed)
+        return Ended(self.session.path, code, self._reason, summary)
+
+    def _write(self, code: int, left: Sequence[Mapping[str, Any]], handed: ending.Handed) -> dict[str, Any]:
+        """Everything but the journal, which is on disk already."""
+        door, core = self.door, self.core
+        with suppress(recorder.RecorderFailed):
+            self.recorder.close()
+        door.journal.close()
+        session.replace_file(self.session.path / session.CURVE, orjson.dumps(core.sampler.curve()))
+        if core.council is not None:
+            calibration.write(self.session, core.council)
+        handed.write(self.session, core.chain)
+        worth, _ = core.worth()
+        summary = {
+            "session": str(self.session.path),
+            "inputs": door.accepted,
+            "intents": core.runner.intents,
+            "orders": core.router.orders,
+            "refused": core.gate.refused,
+            "fills": self.fills,
+            "equity_end": money.plain(worth) if worth.is_finite() else None,
+            "state": core.gate.state.value,
+            "reason": self._reason,
+            "exit_code": code,
+            "orders_left": len(left),
+            "journal_records": core.chain.seq,
+            "journal_head": core.chain.head.hex(),
+        }
+        self.session.manifest.update(
+            ended=datetime.now(UTC).isoformat(),
+            reason=self._reason,
+            exit_code=code,
+            inputs=door.accepted,
+            errors=self._errors[:100],
+            recording=self.recorder.failed or None,
+            journal_sha256=session.file_hash(self.session.journal),
+            metrics=ending.figures(core),
+            summary=summary,
+        )
+        self.session.write()
+        ending.write_files(self.session, summary, left, [one.what for one in self.findings.open()])
+        self.log.event("info", "session.closed", reason=self._reason, exit_code=code)
+        return summary
+
+    def _manifest(self, trading: Trading, started: datetime, parent: Path | None) -> dict[str, Any]:
+        return {
+            "mode": self.request.mode,
+            "started": started.isoformat(),
+            "ended": None,
+            "reason": None,
+            "exit_code": None,
+            "build": session.build(),
+            "config": {"trading": canonical(trading), "process": orjson.loads(self.process.model_dump_json())},
+            "seed": trading.seed,
+            "boot": self.boot,
+            "feeds": [{"conn": feed.conn, "venue": feed.venue} for feed in self.feeds],
+            "data": [],
+            "synthetic": False,
+            "synthetic_by": None,
+            "models": models.assumptions(trading),
+            "parent": str(parent) if parent is not None else None,
+        }
+
+
+def _keeping(recording: Recording) -> Keeping:
+    return Keeping(
+        recording.piece_mb << 20, recording.keep_days, int(recording.budget_gb * (1 << 30)), recording.spare_mb << 20
+    )

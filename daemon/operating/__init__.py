@@ -1,0 +1,1 @@
+"""Everything an operator says, and how it gets in."""

@@ -1,0 +1,1 @@
+"""Whatever is claimed is run again: verify, why, and the attacks on a strategy."""

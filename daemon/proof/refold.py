@@ -1,0 +1,172 @@
+"""A live session run again from its own recording: what ``argus verify`` compares, and where a restart begins.
+
+The inputs are all there is: the same build makes the same records of them, up to the last one written. A session that
+was killed may have heard more than its journal tells; its state is the one before the first record that is not in
+there, since nothing that was not committed has happened.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bus import inputs
+from bus.clock import SECOND
+from bus.events import StateRestored
+from bus.inputs import Input
+from bus.journal import Chain, Entry, JournalError, read
+from config.schema import Trading
+from daemon import models, sources
+from daemon.live import memory
+from daemon.live.door import NOBODY
+from daemon.live.recorder import pieces
+from daemon.session import Session, SessionError
+from daemon.wiring import build
+from feeds.frames import Recording
+from feeds.port import VenueProtocol
+
+LIVE = ("paper", "record")
+"""Modes whose sessions hold their own recording."""
+
+
+class Refold:
+    """One session's core, made again. ``inputs`` counts what it has accepted; ``ended`` says that the recording came
+    to its ``end``. What ``build`` takes besides may be given.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        chain: Chain,
+        on_error: Callable[[str, Exception], None] = lambda *_: None,
+        trading: Trading | None = None,
+        **other: Any,
+    ) -> None:
+        manifest = session.manifest
+        trading = trading or Trading.model_validate(manifest["config"]["trading"])
+        instruments = models.instruments_of(trading)
+        venues = list(dict.fromkeys(feed["venue"] for feed in manifest["feeds"]))
+        here = [instrument for instrument in instruments if instrument.venue in venues]
+        self._session = session
+        self._protocols = sources.protocols_of(manifest["feeds"], instruments)
+        self._of: dict[str | None, VenueProtocol] = {}
+        self.core = build(trading, here, venues, chain, on_error, step_ns=SECOND, boot=manifest["boot"], **other)
+        self.restored = opening_state(session)
+        self.inputs = 0
+        self._end: Input | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._end is not None
+
+    def run(self, after: Callable[[], bool] = lambda: True, limit: int | None = None) -> None:
+        """Accept the inputs one by one while ``after`` each of them says to go on; the end is not accepted."""
+        for item in self._recorded():
+            if item.kind == inputs.END:
+                self._end = item
+                return
+            if item.kind == inputs.META:
+                self.core.begin(item.ts or 0, self.restored)
+            elif limit is not None and self.inputs >= limit:
+                return
+            else:
+                self.core.intake.accept_frames((item,), self._protocol(item))
+                self.inputs += 1
+            if not after():
+                return
+
+    def close(self) -> None:
+        """Accept the end as well."""
+        assert self._end is not None, "it never ended"
+        self.core.intake.accept_frames((self._end,), NOBODY)
+        self.core.close()
+
+    def _recorded(self) -> Iterator[Input]:
+        found = pieces(self._session.path)
+        if not found:
+            raise SessionError(f"{self._session.path} has no recording any more: {', '.join(_GONE)}")
+        for piece in found:
+            for batch in Recording(piece).batches():
+                yield from batch
+
+    def _protocol(self, item: Input) -> VenueProtocol:
+        if item.kind in _OURS:
+            return NOBODY
+        try:
+            return self._of[item.conn]
+        except KeyError:
+            name = next((name for name in self._protocols if sources.belongs(item.conn, name)), None)
+            found = self._of[item.conn] = self._protocols[name] if name is not None else NOBODY
+            return found
+
+
+_OURS = frozenset({inputs.COMMAND, inputs.TICK, inputs.FAULT})
+_GONE = ("it was pruned", "moved", "or never begun")
+
+
+class Written(Chain):
+    """A chain that only counts how far it agrees with one on disk. ``beyond`` is set by the first record that is not
+    there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._entries = read(path)
+        self.beyond = False
+
+    def agrees(self) -> bool:
+        if self.pending and not self.beyond:
+            for body in self.seal()[0]:
+                entry = next(self._entries, None)
+                if entry is None:
+                    self.beyond = True
+                    break
+                if entry.body != body:
+                    raise SessionError(
+                        f"record {entry.seq} cannot be made again from the recording: {entry.body.decode()[:200]}"
+                    )
+        return not self.beyond
+
+    def rest(self) -> Entry | None:
+        """The first record on disk that was not made again."""
+        return next(self._entries, None)
+
+
+def last_record(session: Session) -> Entry:
+    """The journal's last record, after its whole chain was checked. Raises JournalError."""
+    last = deque(read(session.journal), maxlen=1)
+    if not last:
+        raise JournalError(f"{session.journal} holds no record: the session ended before it began")
+    return last[0]
+
+
+def opening_state(session: Session) -> StateRestored | None:
+    """What the session continued, as its own journal says; None where it continued nothing."""
+    for entry in read(session.journal):
+        if entry.seq == 1:
+            event = entry.event()
+            return event if isinstance(event, StateRestored) else None
+    return None
+
+
+def final_state(session: Session) -> StateRestored:
+    """The state ``session`` leaves to the one that continues it: its inputs run again as far as its journal goes.
+
+    Raises SessionError where recording and journal do not belong together, JournalError.
+    """
+    last = last_record(session)
+    written = Written(session.journal)
+    fold = Refold(session, written)
+    fold.run(written.agrees)
+    if written.beyond:  # it heard something that its journal does not tell of: that has not happened
+        before, fold = fold.inputs - 1, Refold(session, Chain())
+        fold.run(limit=before)
+    elif not fold.ended and (tail := written.rest()):
+        raise SessionError(
+            f"{session.path}: records {tail.seq} to {last.seq} are in its journal, and its recording does not explain"
+            " them (it was not written to the end); argus export shows what they say. Nothing can go on from there:"
+            " begin in another state directory"
+        )
+    return memory.remember(fold.core, session.path.name, last.seq, last.hash)

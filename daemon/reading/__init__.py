@@ -1,0 +1,1 @@
+"""A session read back: its journal folded into an account, its files, its report."""

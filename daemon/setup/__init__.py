@@ -1,0 +1,1 @@
+"""Whether this machine can run it, and what makes it a service."""

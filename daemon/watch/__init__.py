@@ -1,0 +1,1 @@
+"""The process looking after itself, and telling people."""
