@@ -269,10 +269,18 @@ class Journal(Chain):
         return ""
 
     def close(self) -> None:
-        """Commit the rest and leave one self-contained file behind."""
+        """Commit the rest and leave one self-contained file behind. Where somebody reads it at this moment, SQLite's
+        two files beside it stay until they are done.
+        """
         self.commit(last=True)
-        self._db.execute("PRAGMA journal_mode=DELETE")
-        self._db.close()
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._db.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+        finally:
+            self._db.close()
 
 
 def read(path: Path) -> Iterator[Entry]:

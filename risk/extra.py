@@ -30,7 +30,7 @@ from portfolio.valuation import Valuation
 from risk.confirm import Confirmation
 from risk.portfolio import Portfolio
 from risk.returns import Returns
-from risk.rules import Measure, Proposal
+from risk.rules import NO_ORDER, Measure, Proposal
 
 _BUY, _MARKET = Side.BUY, OrderType.MARKET
 _NEVER = (math.inf, 0.0)
@@ -146,8 +146,9 @@ class Extra:
             return str(error)
         return ""
 
-    def money_at_risk(self, p: Proposal) -> dict[str, Decimal]:
-        return Look(self, p).portfolio.money_at_risk(self.terms.stress, self.terms.stresses)
+    def money_at_risk(self) -> dict[str, Decimal]:
+        """What is to lose from here, by instrument, in the account's asset. Raises CannotValue."""
+        return Look(self, NO_ORDER).portfolio.money_at_risk(self.terms.stress, self.terms.stresses)
 
     def state(self) -> dict[str, Any]:
         day = None if self.day is None else [self.day[0], money.plain(self.day[1])]

@@ -41,7 +41,18 @@ from portfolio.ledger import Ledger
 from risk import translator
 from risk.governor import Band
 from risk.oversight import BAND, STATES, Oversight
-from risk.rules import GUARDS, HALTING, KILL_SWITCH, Limits, Proposal, Standing, all_kept, first_broken, looser_than
+from risk.rules import (
+    GUARDS,
+    HALTING,
+    KILL_SWITCH,
+    NO_ORDER,
+    Limits,
+    Proposal,
+    Standing,
+    all_kept,
+    first_broken,
+    looser_than,
+)
 from risk.translator import Unsizable
 
 _TOO_LONG = "its numbers are too large or too fine to be exact"
@@ -319,7 +330,7 @@ class Gate:
     def _refuse(self, intent_id: str, strategy: str, instrument: str, rule: str, reason: str) -> None:
         """Refuse what never became an order; the checks are of the account alone."""
         self.refused += 1
-        checks = self._checks(_NO_ORDER)
+        checks = self._checks(NO_ORDER)
         self._bus.publish(OrderRefused(self._clock.now, intent_id, strategy, instrument, rule, reason, checks))
 
     def _break(self, proposal: Proposal) -> None:
@@ -342,7 +353,7 @@ class Gate:
             self._pull(order.instrument, broken, "the market data is stale")
 
     def _checks(self, proposal: Proposal) -> list[Check]:
-        if proposal is _NO_ORDER:
+        if proposal is NO_ORDER:
             proposal = msgspec.structs.replace(proposal, drawdown=self._drawdown())
         checks = [_check(name, *rule(proposal, self._limits, self._standing)) for name, rule in GUARDS.items()]
         if self._oversight is not None:
@@ -365,14 +376,14 @@ class Gate:
         elif self._oversight is not None and (state := STATES[self._oversight.governor.band]) is not _ARMED:
             self.enter(state, BAND, f"{self._oversight.governor.reason}; only the operator can clear it")
         else:
-            self._change(_ARMED, rule, reason, self._checks(_NO_ORDER))
+            self._change(_ARMED, rule, reason, self._checks(NO_ORDER))
 
     def enter(self, state: TradingState, rule: str, reason: str) -> None:
         """Take a state by somebody's word. What was halted stays so, and nothing comes after stopping."""
         if self.state is TradingState.STOPPING or (self.state is TradingState.HALTED and state is not _STOPPING):
             return
         halted = self.state is TradingState.HALTED  # then everything was asked back already
-        self._change(state, rule, reason, self._checks(_NO_ORDER))
+        self._change(state, rule, reason, self._checks(NO_ORDER))
         if (state is _STOPPING and not halted) or state is _SHADOW:
             self._pull(None, rule, reason)
 
@@ -392,7 +403,7 @@ class Gate:
             self._oversight.governor.clear()
             said = f"cleared by {who}: {reason}".removesuffix(": ")
             if self._lets_out:
-                self._change(_ARMED, BAND, said, self._checks(_NO_ORDER))
+                self._change(_ARMED, BAND, said, self._checks(NO_ORDER))
             else:
                 self._note(BAND, said)
 
@@ -459,7 +470,7 @@ class Gate:
         if self.state is TradingState.HALTED:
             return
         self._halted_by = rule
-        self._change(TradingState.HALTED, rule, reason, checks or self._checks(_NO_ORDER))
+        self._change(TradingState.HALTED, rule, reason, checks or self._checks(NO_ORDER))
         self._pull(None, rule, reason)
 
     def kill(self, who: str) -> None:
@@ -488,7 +499,7 @@ class Gate:
 
     def on_token(self, token: Token) -> None:
         """Alive is who can still say yes or no: all rules are read."""
-        token.seen = len(self._checks(_NO_ORDER)) >= len(GUARDS)
+        token.seen = len(self._checks(NO_ORDER)) >= len(GUARDS)
 
     def _drawdown(self) -> float:
         """The fraction of the session's start that is lost; infinite where nobody can say."""
@@ -510,18 +521,11 @@ class Gate:
 
     def _note(self, rule: str, reason: str) -> None:
         """Something about trading changed that leaves its state what it is."""
-        self._bus.publish(TradingStateChanged(self._clock.now, self.state, rule, reason, self._checks(_NO_ORDER)))
+        self._bus.publish(TradingStateChanged(self._clock.now, self.state, rule, reason, self._checks(NO_ORDER)))
 
     def _pull(self, instrument: str | None, rule: str, reason: str) -> None:
         for order in self._exposure.open_orders(instrument):
             self._bus.publish(CancelRequested(self._clock.now, order.intent_id, rule, reason))
-
-
-_NOTHING = Instrument("", "", "", "", "")
-_NO_ORDER = Proposal(
-    Order("", "", "", Side.BUY, OrderType.MARKET, ZERO), _NOTHING, ZERO, ZERO, ZERO, ZERO, False, 0.0, 1.0, 0, 0
-)
-"""Stands in where the rules are read without an order at hand: whatever is measured of an order is 0."""
 
 
 def _replaced(order: Order, request: ReplaceRequested, instrument: Instrument) -> Order:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from bus.clock import SECOND
-from bus.values import ZERO, Instrument, Order
+from bus.values import ZERO, Instrument, Order, OrderType, Side
 
 Measure = tuple[Any, Any]
 
@@ -55,6 +55,22 @@ class Proposal(msgspec.Struct, gc=False):
     mid: float
     age_ns: int
     now: int
+
+
+NO_ORDER = Proposal(
+    Order("", "", "", Side.BUY, OrderType.MARKET, ZERO),
+    Instrument("", "", "", "", ""),
+    ZERO,
+    ZERO,
+    ZERO,
+    ZERO,
+    False,
+    0.0,
+    1.0,
+    0,
+    0,
+)
+"""Stands in where the rules are read without an order at hand: whatever is measured of an order is 0."""
 
 
 class Standing:

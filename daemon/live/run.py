@@ -46,8 +46,9 @@ from daemon.session import Session
 from daemon.watch import notify
 from daemon.watch.attendant import Attendant
 from daemon.watch.findings import Finding, Findings, Level
-from daemon.wiring import build, load_all
+from daemon.wiring import Core, build, load_all
 from feeds.port import LiveFeed, VenueProtocol
+from portfolio.equity import CannotValue
 
 CLOCK, KILL_FILE, HOUSEKEEPING = "clock", "kill_file", "housekeeping"
 _HOUSEKEEPING_S = 0.5
@@ -330,6 +331,7 @@ class Live:
             "positions": {
                 name: money.plain(position.size) for name, position in core.ledger.positions.items() if position.lots
             },
+            "money_at_risk": _money_at_risk(core),
             "orders": ending.open_orders(core),
             "feeds": [feed.conn for feed in self.feeds],
             "tasks": self.tasks.names,
@@ -522,6 +524,14 @@ class Live:
             "models": models.assumptions(trading),
             "parent": str(parent) if parent is not None else None,
         }
+
+
+def _money_at_risk(core: Core) -> dict[str, str] | None:
+    """The worst from here, by instrument: every resting order fills, and each position gaps by its stress."""
+    try:
+        return {name: money.plain(lost) for name, lost in core.oversight.extra.money_at_risk().items()}
+    except CannotValue:
+        return None
 
 
 def _keeping(recording: Recording) -> Keeping:

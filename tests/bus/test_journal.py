@@ -304,6 +304,23 @@ def test_closing_leaves_one_self_contained_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
 
 
+def test_somebody_who_reads_does_not_keep_a_journal_from_closing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    put(journal, CONNECTED)
+    journal.commit()
+    reader = sqlite3.connect(journal.path)
+    cursor = reader.execute("SELECT * FROM chain")
+    cursor.fetchone()
+    put(journal, GAP)
+
+    journal.close()
+
+    assert [entry.event() for entry in entries(journal)] == [CONNECTED, GAP]
+    cursor.close()
+    reader.close()
+    assert [entry.event() for entry in entries(journal)] == [CONNECTED, GAP]
+
+
 def test_what_was_committed_is_readable_while_the_journal_is_open(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     for event in EVERY_KIND[:5]:
