@@ -80,14 +80,14 @@ def test_a_real_package_that_shadows_ours_is_found(tmp_path, shape):
     foreign.parent.mkdir(exist_ok=True)
     foreign.write_text("")
 
-    said = run("from daemon import doctor; print(*doctor.intruders(), sep='; ')", tmp_path)
+    said = run("from daemon.setup import doctor; print(*doctor.intruders(), sep='; ')", tmp_path)
 
     place = tmp_path / shape.removesuffix("/__init__.py")
     assert said == f"package 'sim' comes from {place}, not from {ROOT / 'sim'}"
 
 
 def test_looking_for_intruders_imports_none_of_them():
-    said = run("from daemon import doctor; doctor.intruders(); print({'sim', 'feeds', 'risk'} & set(sys.modules))")
+    said = run("from daemon.setup import doctor; doctor.intruders(); print({'sim', 'feeds', 'risk'} & set(sys.modules))")
 
     assert said == "set()"
 
