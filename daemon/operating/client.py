@@ -4,16 +4,17 @@ library.
 
 from __future__ import annotations
 
-import http.client
 import json
-import secrets
 import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.errors import NotRunning, TimedOut
+
+if TYPE_CHECKING:
+    import http.client
 
 ADDRESS, TOKEN = "control.json", "control.token"
 TIMEOUT_S = 5.0
@@ -42,6 +43,8 @@ class Client:
 
     def command(self, name: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Give it to the very process that is there now: one that takes its place meanwhile does not hear it."""
+        import secrets  # as with http below: a replay, which loads this for its exit codes, pays for neither
+
         body = {
             "name": name,
             "payload": payload,
@@ -59,6 +62,8 @@ class Client:
         return found
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        import http.client
+
         wire, headers = self._connect()
         try:
             wire.request(method, path, None if body is None else json.dumps(body), headers)
@@ -74,11 +79,13 @@ class Client:
             answer: dict[str, Any] = json.loads(text)
         except ValueError as error:
             raise SaidNo(f"no answer of this build's: {response.status} {text[:200]!r}") from error
-        if response.status != http.HTTPStatus.OK:
+        if response.status != http.client.OK:
             raise SaidNo(str(answer.get("error", response.reason)))
         return answer
 
     def _connect(self) -> tuple[http.client.HTTPConnection, dict[str, str]]:
+        import http.client
+
         address, headers = self._address(), {"Content-Type": "application/json"}
         try:
             if "socket" in address:

@@ -87,7 +87,9 @@ def test_a_real_package_that_shadows_ours_is_found(tmp_path, shape):
 
 
 def test_looking_for_intruders_imports_none_of_them():
-    said = run("from daemon.setup import doctor; doctor.intruders(); print({'sim', 'feeds', 'risk'} & set(sys.modules))")
+    said = run(
+        "from daemon.setup import doctor; doctor.intruders(); print({'sim', 'feeds', 'risk'} & set(sys.modules))"
+    )
 
     assert said == "set()"
 
