@@ -22,6 +22,7 @@ from daemon.errors import Usage
 from daemon.live import feeding
 from daemon.live.run import RunRequest
 from daemon.live.run import run as run_daemon
+from daemon.reading.export import export
 from daemon.reading.report import write_report
 from daemon.replay import run_async
 from daemon.session import Session
@@ -79,6 +80,9 @@ def run(out: Console, err: Console, wall_s: float) -> dict[str, Any]:
         request = RunRequest(config, out=FOLDER / "session", for_s=wall_s * RATE)
         ended = run_async(run_daemon(request, feeding.feeds, say=lambda text: err.print(text, markup=False)))
     session = Session.open(ended.session)
+    session.manifest.update(synthetic=True, synthetic_by="sandbox/market.py, a small seeded market model")
+    session.write()
+    export(session)
     out.print("SYNTHETIC data: a sandbox exchange's, not a market's", style="bold yellow")
     for name, value in ended.summary.items():
         out.print(f"{name}: {value}", markup=False)

@@ -393,7 +393,8 @@ def test_the_demo_ends_with_a_report(outside):
 
     assert said.code == 0
     assert "SYNTHETIC" in said.out
-    assert (outside / said.summary["report"]).is_file()
+    for name in ("report.html", "session.md"):
+        assert "SYNTHETIC" in (outside / said.summary["session"] / name).read_text("utf-8")
     assert said.summary["inputs"] > 1_000
     assert said.summary["journal_records"] > 5
     assert argus("verify", outside / said.summary["session"]).code == 0
