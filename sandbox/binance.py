@@ -16,7 +16,7 @@ from bus.clock import MINUTE, SECOND
 from sandbox.candles import INTERVALS, floor, text, units
 from sandbox.clock import Clock
 from sandbox.dialect import Answer, Dialect, Handler, Limits
-from sandbox.fault import canonical
+from sandbox.fault import BadFault, canonical
 from sandbox.faults import Faults
 from sandbox.listing import exchange_info, futures_row, spot_row
 from sandbox.venue import FUNDING, MS, Market, Print, Symbol, Tape, aggregate
@@ -150,6 +150,16 @@ class Binance(Dialect):
             if payload is None:
                 payload = known[key] = (f'{{"stream":"{name}","data":{data}}}' if key else data).encode()
             self.pass_on(connection, stream, payload, ns)
+
+    def rewind(self, stream: str, id: int) -> int:
+        if self.connections:
+            raise BadFault(f"somebody listens to {self.name}; nobody's market goes back")
+        market = self.market.again()
+        ns = market.play_to(stream, id, self.clock.read())
+        if ns is None:
+            raise BadFault(f"{self.name} has sent no frame {id} of {stream or 'no stream'}")
+        self.market = market
+        return ns
 
     def announce(self, connection: Connection, now_ns: int) -> None:
         event = f'{{"e":"serverShutdown","E":{now_ns // MS}}}'

@@ -25,6 +25,10 @@ class Clock(Protocol):
 
     def pause(self) -> None: ...
     def resume(self) -> None: ...
+    def rewind(self, ns: int) -> None:
+        """Stand still at ``ns``, earlier than now."""
+        ...
+
     def shared(self) -> dict[str, Any]:
         """What ``[test]`` of the daemon's configuration must say for the same time."""
         ...
@@ -58,6 +62,10 @@ class RunningClock:
             self._since = time.monotonic_ns()
             self.paused = False
 
+    def rewind(self, ns: int) -> None:
+        self._base_ns = ns
+        self.paused = True
+
     def shared(self) -> dict[str, Any]:
         """Another one after each pause. At rate 1 what a pause took cannot be said: there clocks differ by it."""
         if self.rate == 1:
@@ -90,6 +98,10 @@ class TurnedClock:
 
     def resume(self) -> None:
         self.paused = False
+
+    def rewind(self, ns: int) -> None:
+        self._now = ns
+        self.paused = True
 
     def shared(self) -> dict[str, Any]:
         """Nobody shares it."""

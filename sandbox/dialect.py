@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bus.clock import HOUR, MINUTE, NEVER, SECOND
 from sandbox.clock import Clock
+from sandbox.fault import BadFault
 from sandbox.faults import Faults
 from sandbox.wire import PING, PONG, Connection, frame
 
@@ -137,6 +138,10 @@ class Dialect:
 
     def due(self) -> int:
         return self.market.due()
+
+    def rewind(self, stream: str, id: int) -> int:
+        """Go back to where frame ``id`` of ``stream`` had just been sent; returns when that was. Raises BadFault."""
+        raise BadFault(f"{self.name} cannot go back")
 
     def publish(self, ns: int, stream: str, data: str) -> None:
         raise NotImplementedError

@@ -25,6 +25,7 @@ Kind = Literal[
     "rest",
     "pause",
     "resume",
+    "rewind",
 ]
 
 _SCOPE = ("venue", "conn")
@@ -46,6 +47,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "rest": ("venue", *_LASTING, "path", "status", "delay_s"),
     "pause": (),
     "resume": (),
+    "rewind": ("venue", "stream", "id"),
 }
 """Which fields each kind takes, beside ``kind``."""
 
@@ -76,6 +78,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     life_s: float = 0.0
     status: int = 0
     path: str = ""
+    id: int = 0
 
 
 class BadFault(ValueError):

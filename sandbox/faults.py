@@ -264,6 +264,9 @@ class Faults:
         self._count(active)
         self._clock.resume()
 
+    def _went_back(self, active: Active, now_ns: int) -> None:
+        self._count(active)
+
     _BEGIN: Mapping[str, Callable[[Faults, Active, int], None]] = {
         "cut": _cut,
         "half_open": _half_open,
@@ -272,6 +275,7 @@ class Faults:
         "ban": _ban,
         "pause": _pause,
         "resume": _resume,
+        "rewind": _went_back,
     }
 
     def _deafen(self, active: Active, connection: Connection) -> None:

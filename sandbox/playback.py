@@ -73,10 +73,12 @@ def load(paths: Sequence[Path]) -> list[Reel]:
 class BinanceTape:
     """The reels of one Binance venue."""
 
-    def __init__(self, venue: str, reels: Sequence[Reel]) -> None:
-        self.prints = "aggTrade"
+    def __init__(self, venue: str, reels: Sequence[Reel], scans: Sequence[_Scan] | None = None) -> None:
         self._venue = venue
-        self._players = [_Player(reel, self._scan(reel)) for reel in reels]
+        self._reels = reels
+        self._scans = scans or [_scan(reel) for reel in reels]
+        self.prints = "trade" if any(scan.singles for scan in self._scans) else "aggTrade"
+        self._players = [_Player(reel, scan) for reel, scan in zip(reels, self._scans, strict=True)]
         self.symbols: Sequence[str] = sorted({symbol for player in self._players for symbol in player.books})
         self._books = {symbol: book for player in self._players for symbol, book in player.books.items()}
         self._listed: dict[str, dict[str, Any]] = {}
@@ -107,13 +109,8 @@ class BinanceTape:
     def past(self, symbol: str) -> None:
         """What came before was not recorded."""
 
-    def _scan(self, reel: Reel) -> _Scan:
-        scan = _Scan()
-        for item in reel.inputs():
-            scan.see(item)
-        if scan.singles:
-            self.prints = "trade"
-        return scan
+    def again(self) -> BinanceTape:
+        return BinanceTape(self._venue, self._reels, self._scans)
 
 
 class _Scan:
@@ -147,6 +144,13 @@ class _Scan:
         elif address.path.endswith("/exchangeInfo"):
             rows = orjson.loads(item.raw).get("symbols", ())
             self.listed |= {row["symbol"]: row for row in rows}
+
+
+def _scan(reel: Reel) -> _Scan:
+    scan = _Scan()
+    for item in reel.inputs():
+        scan.see(item)
+    return scan
 
 
 class _Player:

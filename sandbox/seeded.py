@@ -34,7 +34,7 @@ class SeededTape:
     ) -> None:
         self.symbols = symbols
         self._venue = venue
-        self._seed = f"{seed}:{venue}"
+        self._drawn_from, self._seed = seed, f"{seed}:{venue}"
         self._activity = activity
         self._flood = flood
         self._make = FuturesModel if venue == "binanceusdm" else MarketModel
@@ -70,6 +70,9 @@ class SeededTape:
 
     def past(self, symbol: str) -> InventedPast | None:
         return self._pasts.get(symbol)
+
+    def again(self) -> SeededTape:
+        return SeededTape(self._venue, self._drawn_from, self.symbols, self._activity, self._flood)
 
     def _of(self, symbol: str, model: MarketModel, until_ns: int) -> Iterator[Told]:
         for ns, raw in model.frames(until_ns):

@@ -20,7 +20,7 @@ from aiohttp import WSMsgType, web
 from bus.clock import SECOND
 from sandbox.clock import Clock
 from sandbox.dialect import Dialect
-from sandbox.fault import BadFault, parse
+from sandbox.fault import BadFault, Fault, parse
 from sandbox.faults import Faults, Refusal
 from sandbox.wire import PING, PONG, Connection
 
@@ -207,10 +207,22 @@ class Sandbox:
             fault = parse(await request.read())
             if fault.venue and fault.venue not in self.venues:
                 raise BadFault(f"no venue {fault.venue!r} here; there are {', '.join(self.venues)}")
+            if fault.kind == "rewind":
+                self._rewind(fault)
             number = self.faults.post(fault)
         except BadFault as error:
             return _json({"error": str(error)}, status=400)
         return _json({"number": number, "clock_ns": self.clock.read()})
+
+    def _rewind(self, fault: Fault) -> None:
+        """One venue's market and the clock of all go back to where a frame had just been sent, and stand still there.
+
+        Raises BadFault.
+        """
+        if fault.venue not in self.venues:
+            raise BadFault(f"which venue is to go back? There are {', '.join(self.venues)}")
+        self._told_ns = self.venues[fault.venue].rewind(fault.stream, fault.id)
+        self.clock.rewind(self._told_ns)
 
     async def _end_faults(self, request: web.Request) -> web.Response:
         number = request.query.get("number")

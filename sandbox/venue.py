@@ -22,6 +22,7 @@ PARTIAL = {"depth5": 5, "depth10": 10, "depth20": 20}
 DAY_MS = DAY // MS
 FUNDING = "0.00010000"
 _TRADES_KEPT = 1_000
+_IDS = {"trade": "t", "aggTrade": "a"}  # what a frame calls its id, where not u
 
 
 class Told(NamedTuple):
@@ -64,6 +65,10 @@ class Tape(Protocol):
         """What was before the beginning, once that is known and where anything is."""
         ...
 
+    def again(self) -> Tape:
+        """The same before its beginning."""
+        ...
+
 
 class Print(NamedTuple):
     id: int
@@ -92,16 +97,21 @@ class Market:
         self.symbols = {name: Symbol(name) for name in tape.symbols}
         self.futures = futures
         self._wanted = wanted
+        self._made_ns = now_ns
+        self._begun: list[tuple[int, bool]] = []  # the first who asked, and the first who listened
+        self._left: deque[tuple[int, str, str]] = deque()  # of the moment to which it was played
         self._tick_due = now_ns - now_ns % SECOND + TICK_OFFSET
         self._closed: dict[str, int] = {}  # kline stream to the start of the last candle told of
 
     def begin(self, now_ns: int, *, listening: bool) -> None:
+        if (not self._begun or listening) and not any(heard for _, heard in self._begun):
+            self._begun.append((now_ns, listening))
         self.tape.begin(now_ns, listening=listening)
         for symbol in self.symbols.values():
             symbol.candles.past = self.tape.past(symbol.name)
 
     def due(self) -> int:
-        return min(self._tick_due, self.tape.due())
+        return self._left[0][0] if self._left else min(self._tick_due, self.tape.due())
 
     def over(self) -> bool:
         """Whether nothing will happen any more."""
@@ -109,11 +119,35 @@ class Market:
 
     def advance(self, until_ns: int) -> Iterator[tuple[int, str, str]]:
         """(when, stream, data) of everything sent up to and including ``until_ns``."""
+        while self._left and self._left[0][0] <= until_ns:
+            yield self._left.popleft()
         while self._tick_due <= until_ns:
             yield from self._happen(self._tick_due - 1)
             yield from self._second(self._tick_due)
             self._tick_due += SECOND
         yield from self._happen(until_ns)
+
+    # --- once more ---
+
+    def again(self) -> Market:
+        """The same market before its beginning, which was when it was."""
+        market = Market(self.tape.again(), self._wanted, self._made_ns, futures=self.futures)
+        for now_ns, listening in self._begun:
+            market.begin(now_ns, listening=listening)
+        return market
+
+    def play_to(self, stream: str, id: int, last_ns: int) -> int | None:
+        """Let it happen up to and including a frame, for nobody; what else is of the same moment comes next. When that
+        frame was sent, None where it was not by ``last_ns``.
+        """
+        key = _IDS.get(stream.partition("@")[2], "u")
+        while (due := self.due()) <= last_ns:
+            sent = list(self.advance(due))
+            for at, (ns, name, data) in enumerate(sent, 1):
+                if name == stream and orjson.loads(data).get(key) == id:
+                    self._left.extend(sent[at:])
+                    return ns
+        return None
 
     # --- what happens ---
 
