@@ -407,6 +407,11 @@ class Gate:
             else:
                 self._note(BAND, said)
 
+    @property
+    def band(self) -> Band:
+        """The drawdown band that the account is in."""
+        return self._oversight.governor.band if self._oversight is not None else _OK
+
     def pull(self, rule: str, reason: str) -> None:
         """Cancel whatever is open."""
         self._pull(None, rule, reason)

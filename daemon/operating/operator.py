@@ -22,6 +22,7 @@ from portfolio.equity import CannotValue
 from risk.flatten import NAME as FLATTEN
 from risk.flatten import Flatten
 from risk.gate import Gate
+from risk.governor import Band
 from strategies.runner import Runner
 
 PAPER = "paper"
@@ -35,7 +36,7 @@ _LAST = frozenset({"halt", "kill", "cancel", "stop"})
 
 class Operator:
     """``held`` is the word, other than a halt's, by which somebody keeps trading from going on: shadow, disarm,
-    flatten. It outlives the session, and only an arm takes it back.
+    flatten, or the clear of a kill band. It outlives the session, and only an arm takes it back.
     """
 
     def __init__(self, bus: Bus, clock: Clock, gate: Gate, runner: Runner, flatten: Flatten) -> None:
@@ -125,8 +126,11 @@ class Operator:
             self._gate.arm(who, str(payload.get("reason", "")))
 
     def _clear(self, who: str, payload: Mapping[str, Any]) -> None:
+        """Who looked at a kill band has not armed yet: a restart must not do it for them."""
+        waits = self._gate.band is Band.KILL
         with suppress(CannotValue):  # then there is nothing to count from, and the band stays
             self._gate.clear(who, str(payload.get("reason", "")))
+            self.held = self.held or ("clear" if waits else "")
 
     def _halt(self, who: str, payload: Mapping[str, Any]) -> None:
         self._gate.halt("operator", f"{who}: {payload.get('reason', '')}".removesuffix(": "))

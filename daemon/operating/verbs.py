@@ -20,6 +20,7 @@ from daemon.errors import Usage
 from daemon.live import ending
 from daemon.watch.findings import Findings
 from daemon.wiring import Core
+from portfolio.equity import CannotValue
 from risk.flatten import NAME as FLATTEN
 from risk.rules import looser_than
 
@@ -96,6 +97,15 @@ def _arm(process: Process, said: Said) -> dict[str, Any]:
     return _as_said(process, said)
 
 
+def _clear(process: Process, said: Said) -> dict[str, Any]:
+    """Nobody is told that it was done where it cannot be."""
+    try:
+        process.core.equity.value()
+    except CannotValue as why:
+        raise Refused(f"losses cannot be counted from here: {why}; wait until its market is heard") from why
+    return _as_said(process, said)
+
+
 def _mode(process: Process, said: Mode) -> dict[str, Any]:
     if said.mode not in ("paper", "live"):
         raise Refused(f"a mode is paper or live, not {said.mode!r}")
@@ -136,7 +146,9 @@ class Verb(NamedTuple):
 
 VERBS: Mapping[str, Verb] = {
     "arm": Verb("let orders through", states=_ARMABLE, check=_arm),
-    "clear": Verb("what a drawdown band closed was looked at: count losses from here on", states=_RUNNING),
+    "clear": Verb(
+        "what a drawdown band closed was looked at: count losses from here on", states=_RUNNING, check=_clear
+    ),
     "disarm": Verb("let no new order through; what is open stays", states=_RUNNING),
     "routing": Verb("on or off: note what strategies want and send none of it", Routing),
     "mode": Verb("paper or live, from the next start on", Mode, check=_mode),

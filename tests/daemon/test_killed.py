@@ -51,13 +51,13 @@ def ready(live: Live) -> bool:
     return resting >= 3 and any(type(message.content) is VenueOrder for message in live.core.venue.wire.messages)
 
 
-def rig(live: Live, moment: str, after: int) -> None:
+def rig(live: Live, moment: str, after: int, when: Callable[[Live], bool] = ready) -> None:
     """Have the process die at the named moment of an input, the first time after ``after`` inputs that it counts."""
     door = live.door
 
     def before(call: Callable[..., Any]) -> Callable[..., Any]:
         def rigged(*args: Any, **kwargs: Any) -> Any:
-            if door.accepted >= after and ready(live):
+            if door.accepted >= after and when(live):
                 die()
             return call(*args, **kwargs)
 
