@@ -1,29 +1,43 @@
-"""Run the daemon against the sandbox for a long time and look at what grows: ``python -m benchmarks.soak [SECONDS]``.
+"""Run the daemon against the sandbox for a long time and look at what grows: ``python -m benchmarks.soak``.
 
 A sandbox and ``argus run`` are processes of their own. Once a second the daemon is asked for its figures by the control
 socket. After a warm-up (60 s, or a quarter of a short run) it must hear at least 1,000 messages a second, be late by
 less than 20 ms at the 99th percentile of every minute, grow by less than 32 MiB, and have as many tasks, open files and
-threads as it had. The last line of stdout is one JSON object; the exit code is 1 where something was exceeded.
+threads as it had. Afterwards ``argus verify`` makes its session again, and of what it heard no trade is missing or
+there twice. Some thirty lines are said on the way; whoever does not want to hear them any more ends it. The last line
+of stdout is one JSON object: ``exceeded`` is what went wrong on any machine, ``slow`` what a quiet one would have done
+better; the exit code is 1 where there is either.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bus import money
+from bus.events import Trade
+from bus.journal import Chain
 from daemon.errors import NotRunning, TimedOut
+from daemon.live import state
 from daemon.operating.client import Client
+from daemon.proof.refold import Refold
+from daemon.session import Session
 
 LAG_S, GROWTH_MIB, RATE = 0.020, 32.0, 1_000.0
 CONSTANT = ("tasks", "asyncio_tasks", "files", "threads")
 FLOOD = 1_200
+LINES = 30
 
 CONFIG = """
 [trading.bars]
@@ -47,26 +61,46 @@ rest = "{rest}"
 
 def soak(seconds: float, root: Path) -> dict[str, Any]:
     """The figures of a run of ``seconds`` after its warm-up, and what of them was too much."""
-    with subprocess.Popen(_argus("sandbox", "--json", "--flood", str(FLOOD)), stdout=subprocess.PIPE) as sandbox:
+    with _sandbox("--flood", str(FLOOD)) as said:
+        config = root / "argus.toml"
+        config.write_text(CONFIG.format(root=root, **said["venues"]["binance"]), "utf-8")
+        with _daemon(config, root / "run.out") as daemon:
+            samples = _samples(Client(root / "state"), seconds, min(60.0, seconds / 4))
+            daemon.terminate()
+            code = daemon.wait(60)
+    again = _again(root)
+    exceeded = [f"exit code {code}"] if code else []
+    figures = _judged(samples)
+    return {**figures, **again, "exit_code": code, "exceeded": exceeded + figures["exceeded"] + again["exceeded"]}
+
+
+@contextmanager
+def _sandbox(*words: str) -> Iterator[dict[str, Any]]:
+    """A sandbox that ends with whoever wanted it; what it said of itself."""
+    with subprocess.Popen(_argus("sandbox", "--json", *words), stdout=subprocess.PIPE) as sandbox:
         assert sandbox.stdout is not None
         try:
-            venue = json.loads(sandbox.stdout.readline())["venues"]["binance"]
-            config = root / "argus.toml"
-            config.write_text(CONFIG.format(root=root, **venue))
-            with (root / "run.out").open("wb") as out:
-                daemon = subprocess.Popen(_argus("run", "--config", str(config)), stderr=out, stdout=out)
-            try:
-                samples = _samples(Client(root / "state"), seconds, min(60.0, seconds / 4))
-            finally:
-                daemon.terminate()
-                code = daemon.wait(60)
+            said: dict[str, Any] = json.loads(sandbox.stdout.readline())
+            yield said
         finally:
             sandbox.terminate()
-    return {**_judged(samples), "exit_code": code}
+
+
+@contextmanager
+def _daemon(config: Path, said: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with (
+        said.open("wb") as out,
+        subprocess.Popen(_argus("run", "--config", str(config)), stderr=out, stdout=out) as one,
+    ):
+        try:
+            yield one
+        finally:
+            one.terminate()
 
 
 def _samples(client: Client, seconds: float, warm_up_s: float) -> list[dict[str, float]]:
-    deadline = time.monotonic() + 20
+    """What the daemon said of itself each second once it was warm."""
+    deadline = time.monotonic() + 60
     while True:
         try:
             client.status()
@@ -75,21 +109,27 @@ def _samples(client: Client, seconds: float, warm_up_s: float) -> list[dict[str,
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-    time.sleep(warm_up_s)
-    begun, samples = time.monotonic(), []
+    begun, samples = time.monotonic() + warm_up_s, []
+    every = next_line = max(1.0, seconds / LINES)
     while (passed := time.monotonic() - begun) < seconds:
-        samples.append({"at_s": passed, **client.get("metrics")})
-        if len(samples) % 60 == 1:
-            latest = samples[-1]
-            print(
-                f"{passed:7.0f} s {latest['frames_total']:>10.0f} frames,"
-                f" p99 {latest['loop_lag_p99_seconds'] * 1e3:.1f} ms late,"
-                f" {latest['memory_bytes'] / (1 << 20):.1f} MiB, {latest['fills_total']:.0f} fills,"
-                f" {latest['asyncio_tasks']:.0f} tasks, {latest['files']:.0f} files, {latest['threads']:.0f} threads",
-                flush=True,
-            )
+        latest = {"at_s": passed, **client.get("metrics")}
+        if passed >= 0:
+            samples.append(latest)
+        if passed >= next_line - every - warm_up_s:
+            next_line += every
+            _tell(latest)
         time.sleep(max(0.0, 1.0 - (time.monotonic() - begun - passed)))
     return samples
+
+
+def _tell(latest: dict[str, float]) -> None:
+    print(
+        f"{latest['at_s']:7.0f} s {latest['frames_total']:>10.0f} frames,"
+        f" p99 {latest['loop_lag_p99_seconds'] * 1e3:.1f} ms late,"
+        f" {latest['memory_bytes'] / (1 << 20):.1f} MiB, {latest['fills_total']:.0f} fills,"
+        f" {latest['asyncio_tasks']:.0f} tasks, {latest['files']:.0f} files, {latest['threads']:.0f} threads",
+        flush=True,
+    )
 
 
 def _judged(samples: list[dict[str, float]]) -> dict[str, Any]:
@@ -105,11 +145,11 @@ def _judged(samples: list[dict[str, float]]) -> dict[str, Any]:
         "growth_mib": round(statistics.median(memory[-few:]) - statistics.median(memory[:few]), 2),
         "fills": last["fills_total"] - first["fills_total"],
     }
-    exceeded = []
+    exceeded, slow = [], []
     if figures["frames_per_s"] < RATE:
-        exceeded.append(f"{figures['frames_per_s']} frames a second are less than {RATE:g}")
+        slow.append(f"{figures['frames_per_s']} frames a second are less than {RATE:g}")
     if figures["lag_p99_ms"] >= LAG_S * 1e3:
-        exceeded.append(f"late by {figures['lag_p99_ms']} ms at p99")
+        slow.append(f"late by {figures['lag_p99_ms']} ms at p99")
     if figures["growth_mib"] >= GROWTH_MIB:
         exceeded.append(f"grew by {figures['growth_mib']} MiB")
     for name in CONSTANT:
@@ -119,7 +159,33 @@ def _judged(samples: list[dict[str, float]]) -> dict[str, Any]:
         begun, ended = (statistics.median(one[name] for one in part) for part in (samples[:few], samples[-few:]))
         if ended > begun:
             exceeded.append(f"{name} went from {begun:g} to {ended:g}")
-    return {**figures, "exceeded": exceeded}
+    return {**figures, "exceeded": exceeded, "slow": slow}
+
+
+def _again(root: Path) -> dict[str, Any]:
+    """What the session says when it is run again, and of the trades it heard: how many, and how many are not the next
+    one. A market counts its trades, so a number that is left out was lost, and one that is said twice was heard twice.
+    """
+    kept = state.read(root / "state")
+    assert kept is not None
+    verified = subprocess.run(_argus("verify", kept.session), capture_output=True, check=False, text=True)
+    trades = odd = last = 0
+
+    def note(trade: Trade) -> None:
+        nonlocal trades, odd, last
+        odd += bool(last) and trade.id != last + 1
+        trades, last = trades + 1, trade.id
+
+    chain = Chain()
+    fold = Refold(Session.open(Path(kept.session)), chain)
+    fold.core.bus.subscribe(Trade, note)
+    fold.run(lambda: bool(chain.seal()))
+    exceeded = []
+    if verified.returncode:
+        exceeded.append(f"does not verify: {verified.stdout}{verified.stderr}")
+    if odd or not trades:
+        exceeded.append(f"{trades} trades heard, {odd} of them not the next one")
+    return {"verified": not verified.returncode, "trades": trades, "odd": odd, "exceeded": exceeded}
 
 
 def _argus(*words: str) -> list[str]:
@@ -127,13 +193,17 @@ def _argus(*words: str) -> list[str]:
 
 
 def main() -> int:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1_800.0
+    parser = argparse.ArgumentParser(description="a long run; the last line of stdout is one JSON object")
+    parser.add_argument("--seconds", type=float, default=1_800.0, help="after the warm-up (1800)")
+    arguments = parser.parse_args()
+    money.install()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that sandbox and daemon end with it
     with tempfile.TemporaryDirectory(prefix="argus-soak-", dir=os.environ.get("TMPDIR")) as root:
-        figures = soak(seconds, Path(root))
+        figures = soak(arguments.seconds, Path(root))
         if figures["exit_code"]:
             print(Path(root, "run.out").read_text("utf-8"), file=sys.stderr)
     print(json.dumps(figures))
-    return 1 if figures["exceeded"] or figures["exit_code"] else 0
+    return 1 if figures["exceeded"] or figures["slow"] else 0
 
 
 if __name__ == "__main__":
