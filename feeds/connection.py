@@ -10,6 +10,11 @@ held back while the first goes on. When both have said the same for a while, wha
 knows it all already, by its ids), then what comes live, and the first is retired. Nothing is lost, because the second
 has heard everything since before the first was let go; nothing is said twice, because the protocol does not listen
 twice. Should the first be lost meanwhile, the second takes over at once.
+
+**What we say.** A venue that allows five messages a second counts those that arrive, and what we say at leisure may
+arrive all at once: it stood still, or the line did. So what was said counts until the venue has proved that it heard it
+and a second has passed since. The proof is the answer to a ping, for which the last place is kept free; each ping has a
+number, and its answer proves everything said before. Who does not answer one is given up.
 """
 
 from __future__ import annotations
@@ -18,18 +23,18 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from random import Random
 from time import monotonic_ns
 from typing import Any, NamedTuple
 
-from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType
+from aiohttp import WSMsgType
 
 from bus.clock import SECOND
 from bus.inputs import CONNECT, DISCONNECT, RETIRE, SENT, SWITCH, Input
 from feeds.crew import Crew, end
+from feeds.link import Link, farewell, hang_up
 from feeds.network import Network, Refused
-from feeds.pace import Backoff, Budget, RimClock
+from feeds.pace import Allowance, Backoff, RimClock
 
 FRAMES_AT_ONCE = 64
 AT_ONCE_NS = 2_000_000
@@ -44,9 +49,9 @@ Hear = Callable[[Sequence[Input]], None]
 
 
 class Terms(NamedTuple):
-    """What a venue allows, and what we make of it. ``messages`` is what we send in ``messages_s`` at most, answers to
-    pings among them; ``life_s`` is after how long we let a socket go (0: never), ``overlap_s`` how long its successor
-    listens along.
+    """What a venue allows, and what we make of it. Of what we say, pings and answers to pings among them, at most
+    ``messages`` arrive in ``messages_s``, on one connection or, ``by_address``, on all together; ``life_s`` is after
+    how long we let a socket go (0: never), ``overlap_s`` how long its successor listens along.
     """
 
     messages: int
@@ -55,6 +60,7 @@ class Terms(NamedTuple):
     connects: int
     connects_s: float
     life_s: float
+    by_address: bool = False
     overlap_s: float = 3.0
     quiet_s: float = 10.0
     frame_max: int = 1 << 22
@@ -62,7 +68,8 @@ class Terms(NamedTuple):
 
 class Connection:
     """A line to a venue that endures. ``sources`` are the addresses to listen at, the preferred one first; ``hello``
-    says what to send on a fresh socket; ``is_data`` tells data from acknowledgements and heartbeats.
+    says what to send on a fresh socket; ``is_data`` tells data from acknowledgements and heartbeats; ``messages`` is
+    what may be said on all lines of an address together, where the venue counts so.
     """
 
     def __init__(
@@ -72,11 +79,12 @@ class Connection:
         network: Network,
         clock: RimClock,
         terms: Terms,
-        connects: Budget,
+        connects: Allowance,
         chance: Random,
         hear: Hear,
         hello: Callable[[], Sequence[str]],
         is_data: Callable[[str], bool],
+        messages: Allowance | None = None,
     ) -> None:
         self.name = name
         self.reconnects = 0
@@ -86,14 +94,15 @@ class Connection:
         self._clock = clock
         self._terms = terms
         self._connects = connects
+        self._messages = messages
         self._chance = chance
         self._hear = hear
         self._hello = hello
         self._is_data = is_data
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, chance)
         self._dials = 0
-        self._link: _Link | None = None
-        self._standby: _Link | None = None
+        self._link: Link | None = None
+        self._standby: Link | None = None
         self._crew: Crew | None = None
 
     @property
@@ -116,6 +125,7 @@ class Connection:
                 if link.begun and not link.gone:
                     self._hear((Input("", conn=link.conn, kind=DISCONNECT, note="closed by us"),))
                 link.gone = True
+                link.forget()
                 await link.socket.close()
 
     @property
@@ -143,7 +153,7 @@ class Connection:
 
     async def _hold(self) -> None:
         while True:
-            link: _Link | None = await self._open(held=False)
+            link: Link | None = await self._open(held=False)
             while link is not None:
                 self._link = link
                 link = await self._follow(link)
@@ -151,7 +161,7 @@ class Connection:
             self.reconnects += 1
             await self._clock.sleep(self._backoff.next_s())
 
-    async def _follow(self, link: _Link) -> _Link | None:
+    async def _follow(self, link: Link) -> Link | None:
         """Until this socket is over: the one that has taken over from it, or None where it was lost."""
         roller = self._start(self._roll(link))
         await link.over.wait()
@@ -170,7 +180,7 @@ class Connection:
             self._refused(link.reason)
         return None
 
-    async def _roll(self, link: _Link) -> None:
+    async def _roll(self, link: Link) -> None:
         await link.due.wait()
         while True:
             standby = self._standby = await self._open(held=True)
@@ -183,7 +193,7 @@ class Connection:
             self._lose(standby, "it had nothing to say")
             standby.stop()
 
-    async def _hand_over(self, link: _Link, standby: _Link) -> None:
+    async def _hand_over(self, link: Link, standby: Link) -> None:
         """Pass on what was held, the old socket still heard, until the new one is live; then let the old one go."""
         if not standby.begun:
             standby.begun = True
@@ -200,20 +210,21 @@ class Connection:
 
     # --- one socket ---------------------------------------------------------------------------------------------
 
-    async def _open(self, *, held: bool) -> _Link:
+    async def _open(self, *, held: bool) -> Link:
         """A socket, however long it takes, with its hello on the way."""
         while True:
-            await self._connects.take()
-            url = self._sources[self._source]
             try:
-                socket = await self._network.dial(url, self._terms.frame_max)
+                async with self._connects.one():
+                    url = self._sources[self._source]
+                    socket = await self._network.dial(url, self._terms.frame_max)
             except Refused as refused:
                 self._refused(str(refused))
                 await self._clock.sleep(self._backoff.next_s(refused.retry_after_s))
                 continue
             self._dials += 1
-            budget = Budget(self._clock, self._terms.messages, self._terms.messages_s)
-            link = _Link(f"{self.name}{'ab'[self._dials % 2]}", url, socket, self._clock.now(), budget)
+            allowed = self._messages or Allowance(self._clock, self._terms.messages, self._terms.messages_s)
+            allowed.settle()  # who answers this call has had before him whatever a lost socket still carried
+            link = Link(f"{self.name}{'ab'[self._dials % 2]}", url, socket, self._clock.now(), allowed)
             if held:
                 link.held = deque()
             else:
@@ -227,7 +238,7 @@ class Connection:
         assert self._crew is not None, "a line that runs"
         return self._crew.start(work)
 
-    async def _read(self, link: _Link) -> None:
+    async def _read(self, link: Link) -> None:
         receive, conn, hear = link.socket.receive, link.conn, self._hear
         frames, since = 0, monotonic_ns()
         while True:
@@ -250,8 +261,10 @@ class Connection:
                 self._pass(link, Input(base64.b64encode(message.data).decode(), conn=conn, enc="b64"))
             elif kind is _PING:
                 link.answer(message.data)
-            elif kind is not _PONG:
-                self._lose(link, _farewell(link.socket, message))
+            elif kind is _PONG:
+                link.proved(message.data)
+            else:
+                self._lose(link, farewell(link.socket, message))
                 return
             # Who waits behind a flood gets its turn: after so many frames, or after so long.
             frames += 1
@@ -259,44 +272,54 @@ class Connection:
                 await asyncio.sleep(0)
                 frames, since = 0, monotonic_ns()
 
-    async def _speak(self, link: _Link) -> None:
-        """Send what there is to say, answers to pings first."""
+    async def _speak(self, link: Link) -> None:
+        """Send what there is to say, answers to pings first, and have it proved that it was heard."""
+        allowed = link.allowed
         while True:
             await link.speaking.wait()
             link.speaking.clear()
-            while link.pongs or link.unsaid:
-                await link.budget.take()
+            while link.has_to_speak and not link.gone:
+                free = allowed.free
                 try:
-                    if link.pongs:
-                        await link.socket.pong(link.pongs.popleft())
-                    elif link.unsaid:
+                    if free > 1 and link.pong is not None:
+                        answer, link.pong = link.pong, None
+                        link.said()
+                        await link.socket.pong(answer)
+                    elif free > 1 and link.unsaid:
                         text = link.unsaid.popleft()
-                        await link.socket.send_str(text) if text else await link.socket.ping()
-                        if text:
-                            self._pass(link, Input(text, conn=link.conn, kind=SENT))
+                        link.said()
+                        await link.socket.send_str(text)
+                        self._pass(link, Input(text, conn=link.conn, kind=SENT))
+                    elif free and link.may_ask:
+                        await link.socket.ping(link.ask())
+                    else:
+                        await allowed.change()
                 except (ConnectionError, RuntimeError) as error:  # it is closing: the reader will say why
                     if not link.gone:
                         self._lose(link, f"cannot send: {error}")
                     return
 
-    async def _watch(self, link: _Link) -> None:
+    async def _watch(self, link: Link) -> None:
         """Is anybody there? And is it old? Not all connections grow old at the same moment."""
-        heard, asked = 0, False
+        heard = asked = looks = 0
         life_ns = self._terms.life_s * self._chance.uniform(0.95, 1.0) * SECOND
         while True:
             await self._clock.sleep(self._terms.quiet_s)
             if self._terms.life_s and self._clock.now() - link.opened_ns >= life_ns:
                 link.due.set()
-            if link.messages > heard:
-                heard, asked = link.messages, False
-            elif not asked:
-                asked = True
-                link.say([_ASK])
-            else:
+            looks = looks + 1 if link.asking and link.asking == asked else 0
+            silent, heard = link.messages == heard, link.messages
+            if looks and silent:
                 self._lose(link, f"silent, and no answer to a ping for {self._terms.quiet_s:g} s")
                 return
+            if looks > 1:
+                self._lose(link, f"no answer to a ping for {looks * self._terms.quiet_s:g} s")
+                return
+            if silent:
+                link.doubt()
+            asked = link.asking
 
-    def _pass(self, link: _Link, item: Input) -> None:
+    def _pass(self, link: Link, item: Input) -> None:
         if link.held is None:
             self._hear((item,))
         elif len(link.held) < HELD_MAX:
@@ -304,16 +327,17 @@ class Connection:
         else:
             self._lose(link, f"more than {HELD_MAX} frames came before it could take over")
 
-    def _lose(self, link: _Link, reason: str) -> None:
+    def _lose(self, link: Link, reason: str) -> None:
         """This socket is over. Closing it may take the other side its time; nobody waits."""
         if link.gone:
             return
         link.gone = True
         link.reason = reason
+        link.forget()
         link.over.set()
         link.stirred.set()
         if self._crew is not None:
-            self._crew.start(_close(link.socket))
+            self._crew.start(hang_up(link.socket))
 
     # --- sources ------------------------------------------------------------------------------------------------
 
@@ -323,62 +347,3 @@ class Connection:
             self._source = (self._source + 1) % len(self._sources)
             self._backoff.reset()
             self._hear((Input("", conn=self.name, kind=SWITCH, url=self._sources[self._source], note=why),))
-
-
-_ASK = ""
-"""What is said to ask whether anybody is there: a ping, among the messages."""
-
-
-class _Link:
-    """One socket of a line. ``held`` is what it brought while another one is heard, None once it is heard itself;
-    ``begun`` says that the core was told of it, ``is_good`` that it brought data, ``gone`` that it is over.
-    """
-
-    def __init__(self, conn: str, url: str, socket: ClientWebSocketResponse, opened_ns: int, budget: Budget) -> None:
-        self.conn = conn
-        self.url = url
-        self.socket = socket
-        self.opened_ns = opened_ns
-        self.budget = budget
-        self.held: deque[Input] | None = None
-        self.begun = self.is_good = self.gone = False
-        self.messages = 0
-        self.reason = ""
-        self.successor: _Link | None = None
-        self.pongs: deque[bytes] = deque()
-        self.unsaid: deque[str] = deque()
-        self.speaking = asyncio.Event()
-        self.stirred = asyncio.Event()  # it brought data, or is gone
-        self.due = asyncio.Event()  # it should be rolled over
-        self.over = asyncio.Event()
-        self.tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def is_usable(self) -> bool:
-        return self.is_good and not self.gone
-
-    def say(self, messages: Sequence[str]) -> None:
-        self.unsaid.extend(messages)
-        self.speaking.set()
-
-    def answer(self, ping: bytes) -> None:
-        self.pongs.append(ping)
-        self.speaking.set()
-
-    def stop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-
-
-async def _close(socket: ClientWebSocketResponse) -> None:
-    with suppress(ConnectionError, RuntimeError):
-        await socket.close()
-
-
-def _farewell(socket: ClientWebSocketResponse, message: WSMessage) -> str:
-    """Why a socket ended, as far as anybody said."""
-    if message.type is WSMsgType.ERROR:
-        return f"broken: {message.data}"
-    code = socket.close_code
-    said = f" {message.extra}" if message.type is WSMsgType.CLOSE and message.extra else ""
-    return f"closed by the venue ({code}{said})" if code and code != 1006 else "cut off"

@@ -17,7 +17,7 @@ from bus.inputs import FAULT, HTTP, Input
 from feeds.connection import Connection, Terms
 from feeds.crew import Crew
 from feeds.network import Network, Refused
-from feeds.pace import Backoff, Budget, RimClock
+from feeds.pace import Allowance, Backoff, RimClock
 from feeds.port import Accept, CannotHear, LiveProtocol, Time
 
 LOOK_S = 0.25
@@ -129,7 +129,9 @@ class NativeFeed:
         self._chance = chance or Random()  # when to come back: nothing the core would ever know of
         self._network = Network(endpoints.proxy, endpoints.ca_file)
         self._asks = _Asks(self._chance)
-        connects = Budget(self._clock, dialect.terms.connects, dialect.terms.connects_s)
+        terms = dialect.terms
+        connects = Allowance(self._clock, terms.connects, terms.connects_s)
+        messages = Allowance(self._clock, terms.messages, terms.messages_s) if terms.by_address else None
         self.lines = [
             _Tended(
                 line,
@@ -138,12 +140,13 @@ class NativeFeed:
                     [f"{base}{line.path}" for base in endpoints.ws],
                     self._network,
                     self._clock,
-                    dialect.terms,
+                    terms,
                     connects,
                     self._chance,
                     self._hear,
                     lambda line=line: dialect.subscribe(line.topics),  # type: ignore[misc]  # bound while it is made
                     dialect.is_data,
+                    messages,
                 ),
                 self._chance,
             )
@@ -238,13 +241,13 @@ class NativeFeed:
 
     async def _ask(self) -> None:
         """One request at a time, as many as the venue likes; who was refused is asked again later."""
-        budget = Budget(self._clock, *self._dialect.requests)
+        allowed = Allowance(self._clock, *self._dialect.requests)
         conn, failed = f"{self.conn}/rest", False
         while True:
             path = await self._asks.next(self._clock)
-            await budget.take()
             try:
-                reply = await self._network.get(self._endpoints.rest + path)
+                async with allowed.one():
+                    reply = await self._network.get(self._endpoints.rest + path)
             except Refused as refused:
                 if not failed:
                     failed = True

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from random import Random
 
 from bus.clock import SECOND
 from feeds.port import Time
+
+_LOOKS = 25
+"""How often in a window somebody who waits for room looks whether there is some."""
 
 
 class RimClock:
@@ -23,27 +28,64 @@ class RimClock:
         await asyncio.sleep(self._time.wait_s(self._time.read() + round(seconds * SECOND)))
 
 
-class Budget:
-    """At most ``most`` of something in any ``window_s``: whoever takes one too many waits until it is none."""
+class Allowance:
+    """At most ``most`` in any ``window_s``, as whoever hears them counts: by when they arrive.
+
+    What was sent counts until ``window_s`` after it is *known* to have arrived, whatever the clock said when it was
+    written. So nothing can bunch too many together, neither a stall at either end nor whatever held them up between:
+    of those that arrive within ``window_s``, all that were sent before the last still counted when it was sent.
+    """
 
     def __init__(self, clock: RimClock, most: int, window_s: float) -> None:
         self._clock = clock
+        self._most = most
         self._window_ns = round(window_s * SECOND)
-        self._taken: deque[int] = deque(maxlen=most)
+        self._under_way = self._lost = 0
+        self._arrived: deque[int] = deque()  # when each was known to be there
 
-    async def take(self) -> None:
-        while (wait_ns := self._wait_ns()) > 0:
-            await self._clock.sleep(wait_ns / SECOND)
-        self._taken.append(self._clock.now())
+    @property
+    def free(self) -> int:
+        """How many may be sent right now."""
+        arrived, over = self._arrived, self._clock.now() - self._window_ns
+        while arrived and arrived[0] <= over:
+            arrived.popleft()
+        return self._most - self._under_way - len(arrived)
 
-    def spend(self) -> None:
-        """What cannot wait (the answer to a ping) still counts."""
-        self._taken.append(self._clock.now())
+    def sent(self) -> None:
+        """One is under way; ``free`` has said that it may be."""
+        self._under_way += 1
 
-    def _wait_ns(self) -> int:
-        if len(self._taken) < (self._taken.maxlen or 0):
-            return 0
-        return self._taken[0] + self._window_ns - self._clock.now()
+    def arrived(self, count: int = 1) -> None:
+        """So many more are known to be there."""
+        self._under_way -= count
+        self._arrived.extend([self._clock.now()] * count)
+
+    def lost(self, count: int) -> None:
+        """Of so many nobody will say whether they arrived; they may until ``settle``."""
+        self._lost += count
+
+    def settle(self) -> None:
+        """What was lost before now is there by now, or never will be."""
+        self.arrived(self._lost)
+        self._lost = 0
+
+    async def change(self) -> None:
+        """Wait until there may be more room than there is, and not long."""
+        wait_ns = self._window_ns // _LOOKS
+        if self._arrived:
+            wait_ns = min(wait_ns, max(1, self._arrived[0] + self._window_ns - self._clock.now()))
+        await self._clock.sleep(wait_ns / SECOND)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Wait for room for one; it has arrived when the body ends, however it ends."""
+        while self.free < 1:
+            await self.change()
+        self.sent()
+        try:
+            yield
+        finally:
+            self.arrived()
 
 
 class Backoff:

@@ -19,7 +19,7 @@ from sandbox.products import Product, ProductMarket, ProductTape, rfc3339
 from sandbox.venue import MS
 from sandbox.wire import Connection, frame
 
-LIMITS = Limits(8, 1 << 20, 8, SECOND, 600, 0, 0, NEVER, 5 * SECOND)
+LIMITS = Limits(8, 1 << 20, 8, SECOND, 600, 0, 0, NEVER, 5 * SECOND, by_address=True)
 CHANNELS = ("level2", "market_trades", "ticker", "ticker_batch", "candles", "heartbeats", "status")
 _SENT_AS = {"level2": "l2_data"}
 _OF_NO_PRODUCT = ("heartbeats", "status")

@@ -17,7 +17,9 @@ JITTER_NS = 5_000_000  # of the wall's time
 
 
 class Limits(NamedTuple):
-    """What the venue lets a client do. A connection may live ``life_ns``; 0 sends no pings."""
+    """What the venue lets a client do. A connection may live ``life_ns``; 0 sends no pings. Messages are counted on
+    each connection, or ``by_address`` on all of them together, since everybody here has the same one.
+    """
 
     messages_per_s: int
     streams: int
@@ -28,6 +30,7 @@ class Limits(NamedTuple):
     pong_within_ns: int
     life_ns: int = 24 * HOUR
     subscribe_within_ns: int = NEVER
+    by_address: bool = False
 
 
 class Answer(NamedTuple):
@@ -64,6 +67,7 @@ class Dialect:
         self.broken: Counter[str] = Counter()
         self.connects = 0
         self._connects_ns: deque[int] = deque()
+        self._messages_ns: deque[int] = deque()
         self._minute = 0
         self._begun = False
         self.weight = 0
@@ -106,7 +110,14 @@ class Dialect:
         """Count a message of any kind; too many and the connection is closed."""
         # What a busy machine holds up for a moment is heard at once; that much of the second is not counted.
         within_ns = SECOND - min(SECOND // 2, round(JITTER_NS * self.clock.rate))
-        if connection.heard(self.clock.read(), within_ns) <= self.limits.messages_per_s:
+        now, recent = self.clock.read(), self._messages_ns
+        heard = connection.heard(now, within_ns)
+        if self.limits.by_address:
+            recent.append(now)
+            while recent[0] <= now - within_ns:
+                recent.popleft()
+            heard = len(recent)
+        if heard <= self.limits.messages_per_s:
             return True
         self.broken["messages"] += 1
         connection.close(POLICY, "Too many requests", "too many messages")

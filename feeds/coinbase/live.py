@@ -36,7 +36,7 @@ class CoinbaseDialect:
     """8 messages and 8 connects a second from an address; no connection has an age."""
 
     streams = tuple(_CHANNELS)
-    terms = Terms(6, 1.25, 500, 4, 2.0, 0.0, frame_max=_FRAME_MAX)
+    terms = Terms(6, 1.25, 500, 4, 2.0, 0.0, by_address=True, frame_max=_FRAME_MAX)
     requests = (4, 1.0)
 
     def lines(self, wanted: Sequence[Wanted]) -> list[Line]:

@@ -11,7 +11,7 @@ from bus.clock import DAY, SECOND
 from bus.events import FeedLost, FeedOpened
 from feeds.binance.live import BinanceDialect
 from feeds.crew import Crew
-from feeds.pace import Backoff, Budget
+from feeds.pace import Allowance, Backoff
 from sandbox.clock import TurnedClock
 from tests.feeds.live_bench import TurnedRim, world
 
@@ -31,22 +31,29 @@ async def test_waits_double_to_a_cap_and_only_something_good_resets_them():
     assert backoff.next_s() <= 1
 
 
-async def test_a_budget_lets_nobody_through_before_its_time():
+async def test_an_allowance_counts_from_when_something_is_known_to_have_arrived():
     clock = TurnedClock(0)
     rim = TurnedRim(clock)
-    budget = Budget(rim, 2, 1.0)
-    await budget.take()
+    allowance = Allowance(rim, 2, 1.0)
+    allowance.sent()
     clock.turn(0.5)
-    await budget.take()
+    allowance.sent()
+    clock.turn(100)
+    assert allowance.free == 0, "however long ago it was sent, it may yet arrive"
+    allowance.arrived()
+
+    async def one() -> None:
+        async with allowance.one():
+            pass
 
     async with Crew() as crew:
-        third = crew.start(budget.take())
+        third = crew.start(one())
         await asyncio.sleep(0)
-        for turned, done in ((0.49, False), (0.01, True)):
+        for turned, done in ((0.99, False), (0.01, True)):
             clock.turn(turned)
-            rim.wake()
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            for _ in range(3):
+                rim.wake()
+                await asyncio.sleep(0)
             assert third.done() is done
 
 
@@ -85,6 +92,22 @@ async def test_a_socket_without_a_word_is_pinged_and_given_up():
     (lost,) = bench.of(FeedLost)
     assert lost.reason.startswith("silent")
     assert len(bench.of(FeedOpened)) == 2
+
+
+async def test_a_socket_that_talks_and_never_listens_is_given_up():
+    """Data comes all the time, and nothing that we say gets there."""
+    async with world(streams=("trade",)) as there:
+        (bench,) = there.benches
+        await there.until_tradeable()
+        await there.pass_time(2)
+        for connection in there.sandbox.connections.values():
+            connection.pinged_ns, connection.ponged = 1 << 62, True
+        there.sandbox.venues["binance"].control = lambda *_: None  # type: ignore[method-assign]  # deaf to pings
+        bench.feed.lines[0].connection.send(['{"method":"LIST_SUBSCRIPTIONS","id":99}'])
+        await there.pass_time(34, step=0.5)
+
+    lost = bench.of(FeedLost)[0]
+    assert lost.reason.startswith("no answer to a ping")
 
 
 async def test_a_socket_is_let_go_before_the_venue_s_day_is_over():
