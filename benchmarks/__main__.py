@@ -9,6 +9,7 @@ nautilus=PYTHON``.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import shutil
@@ -21,14 +22,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import council, sockets
+from benchmarks import council, memory, sockets
 from benchmarks.floor import read_everything
 from bus import money
 from bus.bus import Bus
 from bus.events import Trade
 from bus.values import Side
 from daemon.app import Request, Run
-from daemon.replay import run_async
 
 FOLDER = Path("var/bench")
 ROUNDS = 5
@@ -58,6 +58,8 @@ def main() -> None:
         _say(**line)
     data = arguments.data or _data()
     for line in council.measure(data):
+        _say(**line)
+    for line in memory.measure(data):
         _say(**line)
     engine(data, arguments.peers, dict(pair.split("=", 1) for pair in arguments.pythons))
 
@@ -89,7 +91,7 @@ def replay(recording: Path) -> None:
 
 
 def _play(run: Run) -> None:
-    run_async(run.play())
+    asyncio.run(run.play())
 
 
 def bus() -> None:

@@ -7,6 +7,7 @@ strategy, which is handed a DataFrame at each bar, is measured apart: most of it
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import shutil
 import statistics
@@ -18,7 +19,6 @@ from typing import Any
 from benchmarks.engine import FOLDER, Loaded, to_table
 from bus.events import Bar
 from daemon.app import Request, Run
-from daemon.replay import run_async
 from strategies.history import History
 from strategies.load import load
 from strategies.port import Strategy, View
@@ -55,7 +55,7 @@ def _ratio(name: str, data: Path, uses: Any, count: int) -> dict[str, Any]:
         loop = _bare(table, uses)
         run = _session(table, uses)
         bare.append(_cpu(loop))
-        whole.append(_cpu(lambda run=run: run_async(run.play())))  # type: ignore[misc]  # mypy reads defaults narrowly
+        whole.append(_cpu(lambda run=run: asyncio.run(run.play())))  # type: ignore[misc]  # mypy reads defaults narrowly
         ratios.append(whole[-1] / bare[-1])
         summary = run.finish().summary
     return {

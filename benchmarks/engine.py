@@ -19,13 +19,13 @@ import sys
 import time
 
 STARTED = time.perf_counter()
-from collections.abc import Iterator, Sequence  # noqa: E402  # what follows is what import_s measures
+import asyncio  # noqa: E402  # what follows is what import_s measures
+from collections.abc import Iterator, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from bus import money  # noqa: E402
 from daemon.app import Request, Run  # noqa: E402
-from daemon.replay import run_async  # noqa: E402
 from daemon.sources import Source  # noqa: E402
 
 IMPORT_S = time.perf_counter() - STARTED
@@ -92,7 +92,7 @@ def main() -> None:
         _profiled(run)
     else:
         begun = time.perf_counter()
-        run_async(run.play())
+        asyncio.run(run.play())
     run_s = time.perf_counter() - begun
     cpu_s = time.process_time() - cpu
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -166,7 +166,7 @@ def _profiled(run: Run) -> None:
     import pstats
 
     profile = cProfile.Profile()
-    profile.runcall(lambda: run_async(run.play()))
+    profile.runcall(lambda: asyncio.run(run.play()))
     pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(40)
 
 

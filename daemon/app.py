@@ -30,7 +30,6 @@ from daemon.errors import Usage
 from daemon.live import recorder
 from daemon.log import RunLog
 from daemon.oddities import Oddities
-from daemon.reading import calibration, export
 from daemon.replay import Stop, Watch, interruptible, play
 from daemon.session import Session
 from daemon.sources import Source
@@ -137,6 +136,9 @@ class Run:
 
     def finish(self, interrupted: str = "") -> Result:
         """Write everything but the journal, which is on disk already."""
+        # Imported now that the buffers of the sources are free again, not beside them.
+        from daemon.reading import calibration, export
+
         summary = self._tally.summary(self.core, self.sources, self.session, self._wall)
         bad = [one for source in self.sources for one in sorted(source.bad, key=lambda one: one.line)]
         session.replace_file(self.session.path / session.CURVE, orjson.dumps(self.core.sampler.curve()))

@@ -7,6 +7,7 @@ held.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import sys
@@ -154,7 +155,6 @@ def replay(
     from config import surroundings
     from daemon import app as daemon
     from daemon.reading.summary import print_result, print_terms
-    from daemon.replay import run_async
     from daemon.setup import credentials
 
     request = daemon.Request(
@@ -176,7 +176,7 @@ def replay(
     if config is None:
         print_terms(_err, daemon.resolve(request).trading)
     with progress("replaying") as watch:
-        result = run_async(daemon.replay(request, watch, lambda text: _err.print(text, style="yellow", markup=False)))
+        result = asyncio.run(daemon.replay(request, watch, lambda text: _err.print(text, style="yellow", markup=False)))
     print_result(_err if json else _out, _err, result)
     if json:
         _json(result.summary)
@@ -192,11 +192,10 @@ def verify(
 ) -> None:
     """Run a session again and compare every record; exit 1 names the first that differs."""
     from daemon.proof import verify as verifier
-    from daemon.replay import run_async
     from daemon.session import Session
 
     with progress("verifying") as watch:
-        verdict = run_async(verifier.verify(Session.open(session), data or (), watch))
+        verdict = asyncio.run(verifier.verify(Session.open(session), data or (), watch))
     for note in verdict.notes:
         _err.print(note, style="yellow", markup=False)
     if verdict.equal:

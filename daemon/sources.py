@@ -6,6 +6,7 @@ the order does not depend on who read faster. A file is read in batches; a lone 
 
 from __future__ import annotations
 
+import importlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -16,9 +17,6 @@ from bus.inputs import META, Input
 from bus.values import Instrument
 from daemon.intake import Intake, Row
 from feeds import detect
-from feeds.binance.protocol import BinanceProtocol
-from feeds.ccxt_protocol import CcxtProtocol
-from feeds.coinbase.protocol import CoinbaseAdvancedProtocol, CoinbaseExchangeProtocol
 from feeds.columns import Content
 from feeds.frames import Recording
 from feeds.port import Counts, KnownInstruments, LiveProtocol, VenueProtocol
@@ -27,7 +25,14 @@ from feeds.table import TableFeed, TableSpec
 RECORDING_SUFFIXES = (".jsonl", ".jsonl.zst", ".jsonl.gz")
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 BINANCE = ("binance", "binanceus", "binanceusdm", "binancecoinm")
-VENUES = (*BINANCE, "coinbase", "coinbaseexchange")
+PROTOCOLS: Mapping[str, str] = {
+    **dict.fromkeys(BINANCE, "feeds.binance.protocol:BinanceProtocol"),
+    "coinbase": "feeds.coinbase.protocol:CoinbaseAdvancedProtocol",
+    "coinbaseexchange": "feeds.coinbase.protocol:CoinbaseExchangeProtocol",
+}
+"""Who reads a venue's frames, by name: imported for the venue that is there, and not for a table."""
+OTHERS = "feeds.ccxt_protocol:CcxtProtocol"
+VENUES = tuple(PROTOCOLS)
 SYNTHETIC = "SYNTHETIC"
 _LOOK_AHEAD = 2_000
 
@@ -176,13 +181,9 @@ def look_at(path: Path, given: str | None) -> tuple[str, str]:
 
 
 def protocol_of(venue: str, known: KnownInstruments) -> LiveProtocol:
-    if venue in BINANCE:
-        return BinanceProtocol(venue, known)
-    if venue == "coinbase":
-        return CoinbaseAdvancedProtocol(venue, known)
-    if venue == "coinbaseexchange":
-        return CoinbaseExchangeProtocol(venue, known)
-    return CcxtProtocol(venue, known)
+    module, _, name = PROTOCOLS.get(venue, OTHERS).partition(":")
+    made: LiveProtocol = getattr(importlib.import_module(module), name)(venue, known)
+    return made
 
 
 def known_by(instruments: Iterable[Instrument]) -> KnownInstruments:

@@ -66,6 +66,8 @@ _SIDES = dict.fromkeys(_BUYS, 1) | dict.fromkeys(_SELLS, -1)
 _MAKERS = {"true": -1, "1": -1, "t": -1, "false": 1, "0": 1, "f": 1}
 SIDE_WORDS: Mapping[str, Mapping[str, int]] = {"side": _SIDES, "type": _SIDES, "buyer_is_maker": _MAKERS}
 """The taker's side by field: 1 buys, -1 sells. If the buyer was the maker, the taker sold."""
+WORDS = {*SIDE_WORDS, "interval"}
+"""The fields that hold a few texts again and again, read with ``distinct``."""
 
 
 def floats(array: pa.Array) -> Floats:
@@ -177,16 +179,16 @@ def numbers(array: pa.Array) -> tuple[npt.NDArray[Any], Mask | None]:
 
 
 def distinct(array: pa.Array) -> tuple[list[str], npt.NDArray[Any]]:
-    """The different cells as text, and for each cell which of them it is (-1 for null)."""
+    """The different cells as text, and for each cell which of them it is (-1 for null). Text comes coded."""
     import numpy as np
     import pyarrow as pa
 
+    if pa.types.is_dictionary(array.type) and _is_text(array.type.value_type):
+        index, known = numbers(array.indices)
+        words = [str(cell or b"", errors="replace") for cell in _cells(array.dictionary)]
+        return words, index if known is None else np.where(known, index, -1)
     array = _plain(array)
-    if _is_text(array.type):
-        coded = array.dictionary_encode()
-        index, known = numbers(coded.indices)
-        words = [str(cell, errors="replace") for cell in _cells(coded.dictionary) if cell is not None]
-    elif _is_number(array.type) or pa.types.is_boolean(array.type):
+    if _is_number(array.type) or pa.types.is_boolean(array.type):
         values, known = numbers(array)
         found, index = np.unique(values, return_inverse=True)
         words = [str(value) for value in found.tolist()]
@@ -225,7 +227,8 @@ def _cells(array: pa.Array) -> Sequence[bytes | None]:
     import pyarrow as pa
 
     # As bytes, because the text of a bad row need not be UTF-8.
-    cells: list[bytes | None] = array.cast(pa.large_binary()).to_pylist()
+    kind = pa.large_binary() if pa.types.is_large_string(array.type) else pa.binary()
+    cells: list[bytes | None] = array.view(kind).to_pylist()
     return cells
 
 

@@ -10,7 +10,7 @@ import csv
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
@@ -29,8 +29,11 @@ OnRagged = Callable[[int, str], object]
 class TableFile(Protocol):
     names: Sequence[str]
 
-    def read(self, columns: Sequence[str], on_ragged: OnRagged) -> Iterator[pa.RecordBatch]:
-        """The named columns in batches; rows of the wrong width are left out and told by number, the first being 1."""
+    def read(self, columns: Sequence[str], words: Collection[str], on_ragged: OnRagged) -> Iterator[pa.RecordBatch]:
+        """The named columns in batches; rows of the wrong width are left out and told by number, the first being 1.
+
+        ``words`` are those that hold a few texts again and again: text in them comes coded by a dictionary.
+        """
         ...
 
     def progress(self) -> float:
@@ -61,24 +64,35 @@ class ParquetTable:
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq
 
-        # Without the buffer the whole column chunk of a row group is loaded, however many rows are asked for.
-        self._file = pq.ParquetFile(path, buffer_size=_READAHEAD_BYTES, pre_buffer=False)
+        with pq.ParquetFile(path) as file:
+            self._metadata = file.metadata
+            self.names: Sequence[str] = file.schema_arrow.names
+        self._path = path
         self._rows = 0
-        self.names: Sequence[str] = self._file.schema_arrow.names
 
-    def read(self, columns: Sequence[str], on_ragged: OnRagged) -> Iterator[pa.RecordBatch]:
-        groups = range(self._file.num_row_groups)
-        batches = (
-            batch
-            for group in groups
-            for batch in self._file.iter_batches(CHUNK_ROWS, [group], list(columns), use_threads=False)
-        )
-        for batch in _releasing(batches):
-            self._rows += batch.num_rows
-            yield batch.select(columns)
+    def read(self, columns: Sequence[str], words: Collection[str], on_ragged: OnRagged) -> Iterator[pa.RecordBatch]:
+        import pyarrow.parquet as pq
+
+        # Without the buffer the whole column chunk of a row group is loaded, however many rows are asked for. Coded by
+        # the reader, because coding text afterwards loads Arrow's functions: 9 MB for one of them.
+        with pq.ParquetFile(
+            self._path,
+            metadata=self._metadata,
+            read_dictionary=list(words),
+            buffer_size=_READAHEAD_BYTES,
+            pre_buffer=False,
+        ) as file:
+            batches = (
+                batch
+                for group in range(file.num_row_groups)
+                for batch in file.iter_batches(CHUNK_ROWS, [group], list(columns), use_threads=False)
+            )
+            for batch in _releasing(batches):
+                self._rows += batch.num_rows
+                yield batch.select(columns)
 
     def progress(self) -> float:
-        return self._rows / (self._file.metadata.num_rows or 1)
+        return self._rows / (self._metadata.num_rows or 1)
 
 
 class CsvTable:
@@ -93,13 +107,13 @@ class CsvTable:
         self._size = path.stat().st_size
         self._at = 0
 
-    def read(self, columns: Sequence[str], on_ragged: OnRagged) -> Iterator[pa.RecordBatch]:
+    def read(self, columns: Sequence[str], words: Collection[str], on_ragged: OnRagged) -> Iterator[pa.RecordBatch]:
         # Cut into blocks here: Arrow's own streaming reader reads ahead on another thread, and how many rows of a
         # damaged file it hands out before the error would be a matter of luck.
         with self._open() as (file, text):
             if self._header:
                 text.readline()
-            for batch in _releasing(self._blocks(text, columns, on_ragged)):
+            for batch in _releasing(self._blocks(text, columns, words, on_ragged)):
                 self._at = file.tell()
                 for start in range(0, batch.num_rows, CHUNK_ROWS):
                     yield batch.slice(start, CHUNK_ROWS)
@@ -118,7 +132,9 @@ class CsvTable:
             with gzip.open(file) as text:
                 yield file, cast(BinaryIO, text)
 
-    def _blocks(self, text: BinaryIO, columns: Sequence[str], on_ragged: OnRagged) -> Iterator[pa.RecordBatch]:
+    def _blocks(
+        self, text: BinaryIO, columns: Sequence[str], words: Collection[str], on_ragged: OnRagged
+    ) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
@@ -133,11 +149,12 @@ class CsvTable:
 
         read = arrow_csv.ReadOptions(use_threads=False, column_names=self.names)
         parse = arrow_csv.ParseOptions(invalid_row_handler=skip)
+        coded = pa.dictionary(pa.int32(), pa.string())
         convert = arrow_csv.ConvertOptions(
             check_utf8=False,
             strings_can_be_null=True,
             include_columns=columns,
-            column_types=dict.fromkeys(columns, pa.string()),
+            column_types=dict.fromkeys(columns, pa.string()) | dict.fromkeys(words, coded),
         )
         while block := text.read(_BLOCK_BYTES) + text.readline():
             if not block.isspace():

@@ -91,7 +91,8 @@ class TableFeed:
         """The events in order, a few thousand at a time."""
         build = {Content.TRADES: self._trades, Content.QUOTES: self._quotes, Content.BARS: self._bars}[self.content]
         try:
-            for batch in self._file.read(list(self._columns.values()), self._on_ragged):
+            words = [column for name, column in self._columns.items() if name in cells.WORDS]
+            for batch in self._file.read(list(self._columns.values()), words, self._on_ragged):
                 events = build(dict(zip(self._columns, batch.columns, strict=True)))
                 self._read += batch.num_rows
                 self._number(self._read)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import pytest
 from daemon.session import PACKAGES
 from daemon.setup.doctor import intruders
 from tests.acceptance import tape
+from tests.feeds import table_files
+from tests.feeds.table_files import T0
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -73,7 +76,27 @@ def test_the_entry_point_is_there():
 
 # --- what a replay loads ---------------------------------------------------------------------------------------
 
-HEAVY = ("pandas", "pyarrow", "ccxt", "talib", "plotly")
+CORE = {"annotated_types", "msgspec", "orjson", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
+CORE |= {"zstandard"}
+SPOKEN_TO = {"annotated_doc", "attr", "pygments", "rich", "shellingham", "structlog", "typer"}
+TABLES = {"cython_runtime", "numpy", "pyarrow"}
+NOT_FOR_TABLES = {"pyarrow.compute", "pyarrow.dataset"}  # 9 MB and 2 MB
+NETWORK = {"http", "urllib.request", "xmlrpc"}
+ROOMS = {
+    "daemon.live.catchup", "daemon.live.execution_log", "daemon.live.memory", "daemon.live.recorder",
+    "daemon.operating.operator",
+    "daemon.reading.digest", "daemon.reading.fold",
+    "daemon.setup.credentials",
+}  # fmt: skip
+"""What wiring takes from the rooms of the daemon where everything else belongs to other commands."""
+AT_THE_END = {f"daemon.reading.{name}" for name in ("calibration", "export", "narrative", "snapshots", "summary")}
+IN_EVERY_STRATEGY = {
+    f"strategies.{name}"
+    for name in (
+        *("calibration", "council", "feedback", "history", "indicators", "legs", "load", "port", "provenance"),
+        *("regime", "runner"),
+    )
+}
 LOADED = """
 import json, sys
 import daemon.app
@@ -84,27 +107,82 @@ json.dump({"code": code, "import": at_import, "replay": sorted(sys.modules)}, sy
 """
 
 
-def test_a_replay_with_an_event_style_strategy_loads_nothing_heavy(tmp_path):
-    recording = tape.compressed(tmp_path / "a.jsonl.zst", tape.synthetic(0.2))
-    config = tmp_path / "quiet.toml"
-    config.write_text("")
-    words = ("replay", recording, "--strategy", "ema_cross", "--params", "fast=5,slow=20", "--interval", "1s")
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, set[str]]]:
+    """What was loaded by importing the core, and by a replay of a file with these words besides."""
+
+    def replay(file: Path, *words: str) -> dict[str, set[str]]:
+        folder = tmp_path_factory.mktemp("loaded")
+        config = folder / "quiet.toml"
+        config.write_text("")
+        rest = ("--config", config, "--out", folder / "session", "--json")
+        done = subprocess.run(
+            [sys.executable, "-c", LOADED, "replay", *map(str, (file, *words, *rest))],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        loaded = json.loads(done.stderr[done.stderr.index('{"code"') :])
+        assert loaded["code"] == 0
+        return {when: set(loaded[when]) for when in ("import", "replay")}
+
+    return replay
+
+
+@pytest.fixture(scope="module")
+def of_a_recording(replayed, tmp_path_factory) -> dict[str, set[str]]:
+    file = tape.compressed(tmp_path_factory.mktemp("tape") / "a.jsonl.zst", tape.synthetic(0.2))
     more = ("--strategy", "regime_trend_v1", "--strategy", "rsi")
-    rest = (*more, "--config", config, "--out", tmp_path / "session", "--json")
-
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, *map(str, words), *map(str, rest)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
+    found: dict[str, set[str]] = replayed(
+        file, "--strategy", "ema_cross", "--params", "fast=5,slow=20", "--interval", "1s", *more
     )
+    return found
 
-    loaded = json.loads(done.stderr[done.stderr.index('{"code"') :])
-    assert loaded["code"] == 0
-    assert "feeds.binance.protocol" in loaded["replay"]
-    assert not set(HEAVY) & set(loaded["import"])
-    assert not set(HEAVY) & set(loaded["replay"])
+
+@pytest.fixture(scope="module")
+def of_a_table(replayed, tmp_path_factory) -> dict[str, set[str]]:
+    columns = {"ts": [T0, T0 + 1], "price": [1.0, 2.0], "size": [1.0, 1.0], "side": ["buy", "sell"]}
+    file = table_files.write_parquet(tmp_path_factory.mktemp("table") / "a.parquet", columns)
+    found: dict[str, set[str]] = replayed(file, "--strategy", "ema_cross")
+    return found
+
+
+def test_importing_the_core_loads_these_libraries_and_no_more(of_a_recording):
+    assert others(of_a_recording["import"]) <= CORE
+    assert not NETWORK & of_a_recording["import"]
+
+
+def test_a_replay_of_a_recording_loads_none_of_the_heavy_ones(of_a_recording):
+    assert "feeds.binance.protocol" in of_a_recording["replay"]
+    assert others(of_a_recording["replay"]) <= CORE | SPOKEN_TO | {"numpy"}  # for its figures, at the end
+    assert not NETWORK & of_a_recording["replay"]
+
+
+def test_a_replay_of_a_table_loads_as_little_of_pyarrow_as_reads_it(of_a_table):
+    assert "pyarrow.parquet" in of_a_table["replay"]
+    assert others(of_a_table["replay"]) <= CORE | SPOKEN_TO | TABLES
+    assert not (NETWORK | NOT_FOR_TABLES) & of_a_table["replay"]
+
+
+def test_no_command_loads_what_belongs_to_another(of_a_table):
+    rooms = {f"daemon.{path.name}" for path in (ROOT / "daemon").iterdir() if path.is_dir()} - {"daemon.commands"}
+    upper = {"research", "sandbox", "apex_core", "logos"}
+
+    assert inside(of_a_table["import"], rooms) <= ROOMS
+    assert inside(of_a_table["replay"], rooms) <= ROOMS | AT_THE_END | {"daemon.operating.client"}
+    assert not inside(of_a_table["replay"], {*upper, "feeds.binance", "feeds.coinbase"})
+    assert inside(of_a_table["replay"], {"strategies"}) <= IN_EVERY_STRATEGY | {"strategies.ema_cross"}
+
+
+def others(modules: set[str]) -> set[str]:
+    """The libraries among them, by the first part of their names: neither ours nor Python's."""
+    tops = {name.partition(".")[0] for name in modules}
+    return {name for name in tops - {*sys.stdlib_module_names, *PACKAGES} if not name.startswith("_")}
+
+
+def inside(modules: set[str], packages: set[str]) -> set[str]:
+    return {name for name in modules if any(name.startswith(f"{package}.") for package in packages)}
 
 
 # --- what no file may hold -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from daemon import session
 from daemon.app import END_OF_DATA, Opened, open_sources
 from daemon.errors import Usage
 from daemon.proof.refold import LIVE, Refold
-from daemon.replay import Stop, Watch, play, run_async
+from daemon.replay import Stop, Watch, play
 from daemon.session import Session
 from daemon.sources import Source
 from daemon.wiring import Core, OnError, build
@@ -64,7 +65,7 @@ class Again:
         core = self.core(chain, lambda _where, _error: None, trading, **other)
 
         def replay(stop: Stop, watch: Watch | None) -> None:
-            run_async(play(core, self.sources(), chain.seal, stop=stop, watch=watch, limit=self.limit))
+            asyncio.run(play(core, self.sources(), chain.seal, stop=stop, watch=watch, limit=self.limit))
 
         return core, replay
 
