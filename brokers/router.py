@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from brokers.order_state import CANCELLING, DONE, SUBMITTED, UNKNOWN, ImpossibleMove, Move, advance
 from brokers.outbox import Outbox
 from brokers.port import Broker
@@ -30,6 +32,7 @@ from bus.events import (
     ReplaceRejected,
 )
 from bus.state import SentState
+from bus.values import OrderState
 
 Report = (
     OrderTriggered | OrderCancelled | OrderExpired | OrderRejected | OrderReplaced | CancelRejected | ReplaceRejected
@@ -54,18 +57,15 @@ _LATE = frozenset({CancelRejected, ReplaceRejected})
 _ANSWERS = frozenset({OrderCancelled, CancelRejected, OrderReplaced, ReplaceRejected})
 
 
-class Sent:
+class Sent(msgspec.Struct, eq=False):
     """An order at a venue, as we know it. ``asked`` counts cancels and replaces that have no answer yet."""
 
-    __slots__ = ("asked", "broker", "client_id", "instrument", "intent_id", "state")
-
-    def __init__(self, client_id: str, intent_id: str, instrument: str, broker: Broker) -> None:
-        self.client_id = client_id
-        self.intent_id = intent_id
-        self.instrument = instrument
-        self.broker = broker
-        self.state = SUBMITTED
-        self.asked = 0
+    client_id: str
+    intent_id: str
+    instrument: str
+    broker: Broker
+    state: OrderState = SUBMITTED
+    asked: int = 0
 
 
 class Router:

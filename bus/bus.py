@@ -88,16 +88,18 @@ class Bus:
     def publish_stamped(self, events: Iterable[Stamped], clock: Clock) -> None:
         """``publish`` for a batch of events that say when we heard them: the clock is turned to each on the way."""
         assert not self._busy, "a batch comes through the door, not out of a handler"
-        routes, backlog = self._routes, self._backlog
-        for event in events:
-            ns = event.local_ns
-            if ns < clock.now:
-                ns = clock.now
-            if clock.due <= ns:
-                clock.turn(ns)
-            clock.now = ns
-            self._busy = True
-            try:
+        routes, backlog, now = self._routes, self._backlog, clock.now
+        self._busy = True
+        try:
+            for event in events:
+                ns = event.local_ns
+                if ns < now:
+                    ns = now
+                if clock.due <= ns:
+                    self._busy = False  # what a timer publishes is delivered before this event, not after it
+                    clock.turn(ns)
+                    self._busy = True
+                clock.now = now = ns
                 for handler in routes[type(event)]:
                     try:
                         handler(event)
@@ -105,8 +107,8 @@ class Bus:
                         self._on_failure(handler, event, error)
                 if backlog:
                     self._drain()
-            finally:
-                self._busy = False
+        finally:
+            self._busy = False
 
     def publish_all(self, events: Sequence[object]) -> None:
         """Deliver events that happened together: all of them before anything that follows from the first."""

@@ -167,7 +167,7 @@ class Chain:
         if self._said:
             self._note_reasons(row)
         row.acted, self._acted = self._acted, []
-        self.row = NO_ROW if row.acted or row.next_end == row.limit else row
+        self.row = NO_ROW if row.acted or sheet is None or row.next_end == row.limit else row
 
     def _note_reasons(self, row: Row) -> None:
         before = row.count - 1

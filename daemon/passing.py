@@ -24,9 +24,8 @@ def passing(chain: Chain, clock: Clock, equity: Equity, hearers: Hearers) -> Cal
             row.next_end == end
             and row.sheet is equity.sheet
             and row.instrument is bar.instrument
-            and row.interval == bar.interval_ns
             and chain.opened_at == len(pending)
-            and row.sheet is not None
+            and row.interval == bar.interval_ns
             and bar.closed
         ):
             row.ns = clock.now
@@ -36,6 +35,10 @@ def passing(chain: Chain, clock: Clock, equity: Equity, hearers: Hearers) -> Cal
             if end == row.limit:
                 chain.row = NO_ROW
         elif bar.closed:
+            sheet = equity.sheet
+            if sheet is not None:
+                chain.passed(bar, clock.now, hearers, sheet, [held.price for held in equity.shown])
+                return
             try:
                 sheet, marks = equity.taken_apart()
             except CannotValue:

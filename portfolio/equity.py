@@ -294,14 +294,16 @@ class Equity:
 
     def _on_fill(self, fill: OrderFilled) -> None:
         self._worth = self.sheet = None
-        positions = self._ledger.positions
-        exposed = not positions[fill.instrument].flat or (
-            len(positions) > 1 and any(not position.flat for position in positions.values())
-        )
-        if exposed is (self._exposed_since is None):
-            self._exposed_ns = self.exposed_ns
-            self._exposed_since = self._clock.now if exposed else None
-        if not self._moved_simply(fill):
+        positions, since = self._ledger.positions, self._exposed_since
+        position = positions[fill.instrument]
+        exposed = not position.flat or (len(positions) > 1 and any(not other.flat for other in positions.values()))
+        if since is None:
+            if exposed:
+                self._exposed_since = self._clock.now
+        elif not exposed:
+            self._exposed_ns += self._clock.now - since
+            self._exposed_since = None
+        if not self._moved_simply(fill, position):
             self._measure_again(begin=True)
 
     def _on_funding(self, paid: FundingPaid) -> None:
@@ -318,15 +320,19 @@ class Equity:
             return
         self._value = value = self._value + weight * (price - held.counted)
         held.price = held.counted = price
-        if value > self.peak or value < self._floor:
+        if value > self.peak:
             self._look()
+        elif value < self._floor and self._fell(value) and len(self._held) == 1:
+            if weight > 0:  # the bound towards more loss is where we stand, the other one stays
+                held.low = price
+            else:
+                held.high = price
 
-    def _moved_simply(self, fill: OrderFilled) -> bool:
+    def _moved_simply(self, fill: OrderFilled, position: Position) -> bool:
         """The common fill, which moves only the account's own money and one holding: worked out without measuring all
         again. False, and nothing done, for any other.
         """
-        name = fill.instrument
-        position, held = self._ledger.positions[name], self._held.get(name)
+        name, there = fill.instrument, self._held
         self._moves_left -= 16
         if (
             self._is_waiting
@@ -334,33 +340,36 @@ class Equity:
             or self._traded != len(self._ledger.positions)  # a new instrument may price what was held before
             or fill.fee_asset != self.asset
             or (mark := self._market.mark(name)) <= 0
-            or not self._is_simple(position)
+            or not (self._simple.get(name) or self._is_simple(position))
         ):
             return False
+        self._count()
         size = fill.size if position.spot else fill.size * position.multiplier
         if fill.side is _SELL:
             size = -size
-        self._count()
-        value = self._value + float(size * (money.from_float(mark) - fill.price) - fill.fee)
-        if held is None:
-            self._held[name] = Held(mark, float(size))
-            self._listen(waiting=False, depth=self._depth((name,)))
-        else:
-            weight = held.weight or 0.0  # it is never None where things are simple
-            value += weight * (mark - held.counted)
-            held.price = held.counted = mark
-            held.weight = weight + float(size)
-        self._value = value
+        value = self._value + money.to_float(size * (money.from_float(mark) - fill.price) - fill.fee)
+        held = there.get(name)
+        if held is not None:
+            value += (held.weight or 0.0) * (mark - held.counted)  # it is never None where things are simple
         if not position.lots and not (position.spot and self._ledger.cash.get(position.instrument.base)):
-            del self._held[name]
-        if value > self.peak or value < self._floor:
-            self._look()
+            there.pop(name, None)
+        elif held is None:
+            there[name] = Held(mark, money.to_float(size))
         else:
+            held.price = held.counted = mark
+            held.weight = (held.weight or 0.0) + money.to_float(size)
+        self._value = value
+        if value > self.peak:
+            self._look()
+        elif (value >= self._floor or self._fell(value)) and there:
             self._set_bands()
         return True
 
     def _is_simple(self, position: Position) -> bool:
-        """Whether all that a fill of it moves is the account's own money and a holding linear in its own mark."""
+        """Whether all that a fill of it moves is the account's own money and a holding linear in its own mark.
+
+        Where it is, its marks are heard from here on.
+        """
         terms = position.instrument
         simple = self._simple.get(terms.name)
         if simple is None:
@@ -369,6 +378,8 @@ class Equity:
                 and (terms.quote if position.spot else position.asset) == self.asset
                 and (not position.spot or self._valuation.source(terms.base) == terms.name)
             )
+            if simple:
+                self._listen(waiting=False, depth=self._depth((terms.name,)))
         return simple
 
     def _measure_again(self, *, begin: bool = False) -> None:
@@ -442,8 +453,9 @@ class Equity:
 
     def _count(self) -> None:
         """Bring the watched value up to the present marks."""
-        self._value = self.value_float()
         for held in self._held.values():
+            if held.price != held.counted and held.weight is not None:
+                self._value += held.weight * (held.price - held.counted)
             held.counted = held.price
 
     def _set_bands(self) -> None:
@@ -458,6 +470,15 @@ class Equity:
                 held.low = max(held.low, _CENT)
             else:
                 held.low, held.high = _NO_BAND
+
+    def _fell(self, value: float) -> bool:
+        """The deepest drawdown so far, and nobody waits for it: it is noted, and that is all. Else we look closer."""
+        if value < self._alarm_level or value < self._guard_level:
+            self._look()
+            return False
+        self.max_drawdown = _lost(value, self.peak)
+        self._floor = value
+        return True
 
     def _look(self) -> None:
         """Equity is higher than ever, or lower than ``_floor``: note it, act on it, and say when to look again."""

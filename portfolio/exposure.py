@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
+
 from bus.bus import Bus
 from bus.events import (
     OrderCancelled,
@@ -31,7 +33,7 @@ from portfolio.valuation import Valuation
 _BUY = Side.BUY
 
 
-class OpenOrder:
+class OpenOrder(msgspec.Struct, eq=False):
     """An order that may still fill: read it, do not keep it, it changes as events come.
 
     ``leaves`` is the most that may still fill and ``price`` the limit (None: none); ``size`` is the total last known at
@@ -39,31 +41,17 @@ class OpenOrder:
     the middle of the market when it was approved.
     """
 
-    __slots__ = (
-        "client_id",
-        "filled",
-        "intent_id",
-        "leaves",
-        "mid",
-        "order",
-        "price",
-        "reserved",
-        "size",
-        "strategy",
-        "wanted",
-    )
-
-    def __init__(self, order: Order, mid: float, reserved: Reserved) -> None:
-        self.mid = mid
-        self.intent_id = order.intent_id
-        self.client_id = ""
-        self.strategy = order.strategy
-        self.order = order
-        self.reserved = reserved
-        self.size = self.leaves = order.size
-        self.price = order.price
-        self.filled = ZERO
-        self.wanted: list[Decimal] = []
+    order: Order
+    intent_id: str
+    strategy: str
+    mid: float
+    reserved: Reserved
+    size: Decimal
+    leaves: Decimal
+    price: Decimal | None
+    client_id: str = ""
+    filled: Decimal = ZERO
+    wanted: list[Decimal] = msgspec.field(default_factory=list)
 
 
 class Reserved:
@@ -174,13 +162,15 @@ class Exposure:
 
     def reserve(self, order: Order, mid: float = 0.0) -> None:
         """Count an order from the moment the gate lets it through: the next decision of the same moment must see it."""
-        assert order.intent_id not in self._by_intent, f"{order.intent_id} is approved already"
+        intent_id, size = order.intent_id, order.size
+        assert intent_id not in self._by_intent, f"{intent_id} is approved already"
         reserved = self._reserved.get(order.instrument)
         if reserved is None:
             reserved = self._reserved[order.instrument] = Reserved()
-        entry = OpenOrder(order, mid, reserved)
-        self._by_intent[order.intent_id] = reserved.orders[order.intent_id] = entry
-        reserved.add(order, order.size)
+        self._by_intent[intent_id] = reserved.orders[intent_id] = OpenOrder(
+            order, intent_id, order.strategy, mid, reserved, size, size, order.price
+        )
+        reserved.add(order, size)
 
     def on_refused(self, event: OrderRefused) -> None:
         # Once it was submitted, only the venue can say that it is over.

@@ -62,8 +62,9 @@ class Ledger:
         position = self.positions.get(fill.instrument)
         if position is None:
             position = self._first(fill.instrument)
-        price, fee = fill.price, fill.fee
-        size = fill.size if fill.side is _BUY else -fill.size
+        price, fee, size = fill.price, fill.fee, fill.size
+        if fill.side is not _BUY:
+            size = -size
         position.filled += size
         expense = self._pay(position, fee, fill.fee_asset, price) if fee else ZERO
         if position.spot:

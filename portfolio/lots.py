@@ -18,7 +18,7 @@ from decimal import Decimal
 
 from bus import money
 from bus.state import LotState, PositionState
-from bus.values import ZERO, Instrument, Kind
+from bus.values import ONE, ZERO, Instrument, Kind
 
 
 class Lot:
@@ -76,6 +76,7 @@ class Position:
         "lots",
         "multiplier",
         "realised",
+        "single",
         "size",
         "spot",
         "trip",
@@ -88,6 +89,7 @@ class Position:
         self.spot = instrument.kind is Kind.SPOT
         self.inverse = instrument.kind is Kind.INVERSE
         self.multiplier = instrument.multiplier
+        self.single = instrument.multiplier == ONE
         self.asset = instrument.quote if self.spot else instrument.settle
         self.lots: deque[Lot] = deque()
         self.filled = ZERO
@@ -159,7 +161,8 @@ class Position:
     def worth(self, size: Decimal, price: Decimal) -> Decimal:
         if self.inverse:
             return -money.divide(size * self.multiplier, price)
-        return size * price * self.multiplier
+        worth = size * price
+        return worth if self.single else worth * self.multiplier
 
     def unrealised(self, mark: Decimal) -> Decimal:
         return self.worth(self.size, mark) - self.cost

@@ -304,10 +304,10 @@ class Gate:
         lowest, highest = reach
         if order.side is _BUY:
             after = highest + order.size - replacing
-            reduces = order.reduce_only or after <= 0
+            reduces = order.reduce_only or after <= ZERO
         else:
             after = lowest - order.size + replacing
-            reduces = order.reduce_only or after >= 0
+            reduces = order.reduce_only or after >= ZERO
         worst = abs(after)
         notional = translator.notional_of(order.size, price, instrument)
         now = self._clock.now

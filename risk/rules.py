@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from bus.clock import SECOND
+from bus.money import to_float
 from bus.values import ZERO, Instrument, Order, OrderType, Side
 
 Measure = tuple[Any, Any]
@@ -124,7 +125,7 @@ def price_collar(p: Proposal, limits: Limits, _: Standing) -> Measure:
     """
     if p.order.price is None:
         return 0.0, limits.price_collar_bps
-    return abs(float(p.order.price) - p.mid) / p.mid * 10_000, limits.price_collar_bps
+    return abs(to_float(p.order.price) - p.mid) / p.mid * 10_000, limits.price_collar_bps
 
 
 def order_rate(p: Proposal, limits: Limits, standing: Standing) -> Measure:
@@ -190,7 +191,7 @@ def all_kept(p: Proposal, limits: Limits, standing: Standing) -> bool:
         and p.drawdown * 10_000 <= limits.max_drawdown_bps
         and standing.rejects <= limits.max_consecutive_rejects
         and p.age_ns <= limits.stale_data_threshold_s * SECOND
-        and (order.price is None or abs(float(order.price) - p.mid) / p.mid * 10_000 <= limits.price_collar_bps)
+        and (order.price is None or abs(to_float(order.price) - p.mid) / p.mid * 10_000 <= limits.price_collar_bps)
         and (len(recent) < limits.max_orders or p.now - recent[0] >= limits.max_orders_window_s * SECOND)
         and standing.open_orders() < limits.max_open_orders
     )

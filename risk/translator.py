@@ -36,7 +36,7 @@ def exact(value: Decimal | float | int) -> Decimal:
 def direction(action: Action, position: Decimal) -> Side:
     """Which side of the market the action takes."""
     if action is _FLAT:
-        return _SELL if position > 0 else _BUY
+        return _SELL if position > ZERO else _BUY
     return _SIDES[action]
 
 
@@ -60,7 +60,7 @@ def entry_size(wanted: Decimal, action: Action, held: Decimal, lowest: Decimal, 
     """
     expected = lowest + highest - held
     missing = wanted - expected if action is _ENTER_LONG else wanted + expected
-    if missing <= 0:
+    if missing <= ZERO:
         raise Unsizable(f"already {'long' if action is _ENTER_LONG else 'short'}: nothing is missing to {wanted}")
     return missing
 
@@ -72,8 +72,8 @@ def exit_size(action: Action, lowest: Decimal, highest: Decimal, wallet: Decimal
     elif action is _EXIT_SHORT:
         closable = -highest
     else:
-        closable = lowest if lowest > 0 else -highest
-    if closable <= 0:
+        closable = lowest if lowest > ZERO else -highest
+    if closable <= ZERO:
         raise Unsizable("nothing to close")
     return min(closable, wallet) if wallet is not None else closable
 
@@ -94,7 +94,7 @@ def notional_of(size: Decimal, price: Decimal, instrument: Instrument) -> Decima
 
 def quantise_size(size: Decimal, instrument: Instrument) -> Decimal:
     """Cut to whole lots, never up. Raises Unsizable when nothing, or too little, is left."""
-    if size <= 0:
+    if size <= ZERO:
         raise Unsizable(f"size {size} is not positive")
     lots = money.floor_to(size, instrument.lot)
     if lots <= ZERO:
@@ -106,7 +106,7 @@ def quantise_size(size: Decimal, instrument: Instrument) -> Decimal:
 
 def quantise_price(price: Decimal, side: Side, instrument: Instrument) -> Decimal:
     """To a whole tick in our favour: a buy is rounded down, a sale up."""
-    if price <= 0:
+    if price <= ZERO:
         raise Unsizable(f"price {price} is not positive")
     ticks = money.floor_to(price, instrument.tick) if side is _BUY else money.ceil_to(price, instrument.tick)
     if not ticks:

@@ -91,14 +91,17 @@ class Spot:
         return ZERO if order.price is None else _spent(instrument, order.price, order.leaves, rate)
 
     def affords(self, account: Account, instrument: Instrument, order: VenueOrder, plan: Plan, rate: Decimal) -> bool:
-        cost = ZERO
+        free, cost = account.free, ZERO
         if order.terms.side is SELL:
             for _, size in plan:
-                cost += size
-            return cost <= account.free[instrument.base] + order.held
-        for price, size in plan:
-            cost += _spent(instrument, price, size, rate)
-        return cost <= account.free[instrument.quote] + order.held
+                cost = cost + size if cost else size
+            have = free[instrument.base]
+        else:
+            for price, size in plan:
+                spent = _spent(instrument, price, size, rate)
+                cost = cost + spent if cost else spent
+            have = free[instrument.quote]
+        return cost <= (have + order.held if order.held else have)
 
     def reducible(self, account: Account, instrument: Instrument, order: VenueOrder) -> Decimal:
         return account.free[instrument.base] + order.held if order.terms.side is SELL else ZERO
@@ -240,10 +243,10 @@ def _margin(account: Account, worth: Decimal) -> Decimal:
 
 
 def _charge(worth: Decimal, rate: Decimal) -> Decimal:
-    return worth * rate if rate > 0 else ZERO
+    return worth * rate if rate > ZERO else ZERO
 
 
 def _spent(instrument: Instrument, price: Decimal, size: Decimal, rate: Decimal) -> Decimal:
     """Quote an order to buy may cost, the fee included where it is taken in quote."""
     cost = price * size
-    return cost + cost * rate if rate > 0 and instrument.fee_asset is IN_QUOTE else cost
+    return cost + cost * rate if rate > ZERO and instrument.fee_asset is IN_QUOTE else cost

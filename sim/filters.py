@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from bus import money
-from bus.values import Instrument, Order, OrderType
+from bus.values import ZERO, Instrument, Order, OrderType
 from sim.members import INVERSE, LIMIT, MARKET, STOP, STOP_LIMIT, TRAILING_STOP
 from sim.orders import VenueOrder
 
@@ -117,7 +117,7 @@ def check(instrument: Instrument, order: VenueOrder, reference: Reference) -> Re
         return Refusal.MALFORMED
     if (
         size < instrument.min_size
-        or size <= 0
+        or size <= ZERO
         or (instrument.max_size and size > instrument.max_size)
         or (instrument.lot and size % instrument.lot)
     ):

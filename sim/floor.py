@@ -152,7 +152,7 @@ class Floor:
         if order.terms.type is TRAILING_STOP:
             matching.trail(order, desk.offers.reference())
         elif order.terms.stop is not None:
-            order.trigger = float(order.terms.stop)
+            order.trigger = money.to_float(order.terms.stop)
         desk.keep(order, desk.stops)
         self._heed(desk)
 

@@ -98,7 +98,7 @@ class Offers:
         """Remember that ``side`` took ``size`` of what is displayed at ``price``."""
         market, name = self._market, self._name
         taken = self._taken_by_buys if side is BUY else self._taken_by_sells
-        key = float(price)
+        key = money.to_float(price)
         book = market.books.get(name)
         if book is not None:
             displayed = (book.asks if side is BUY else book.bids)[key]

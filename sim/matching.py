@@ -76,7 +76,7 @@ class Desk:
         """Put a limit order at the back of its price."""
         assert order.price is not None, "only an order with a limit can rest"
         side = order.terms.side
-        price = order.price_float = float(order.price)
+        price = order.price_float = money.to_float(order.price)
         order.shelf, key = (self.bids, -price) if side is BUY else (self.asks, price)
         order.place = (key, number, order)
         insort(order.shelf, order.place)

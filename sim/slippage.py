@@ -37,7 +37,7 @@ class WalkTheBook:
 
     def plan(self, offers: Offers, instrument: Instrument, side: Side, limit: Decimal | None, size: Decimal) -> Plan:
         plan: Plan = []
-        if limit is not None and not _within(side, offers.touch(side), float(limit)):
+        if limit is not None and not _within(side, offers.touch(side), money.to_float(limit)):
             return plan
         for price, available in offers.offers(side):
             if beyond(side, price, limit):

@@ -14,6 +14,8 @@ from bus.events import Bar, Intent, Trade
 from bus.values import Action
 from strategies.port import BadParameter, Strategy, View, Wishes
 
+_ENTER, _EXIT = Action.ENTER_LONG, Action.EXIT_LONG
+
 
 class _Averages:
     """Both averages of one instrument, seeded with the first price: ema += 2 / (n + 1) * (price - ema)."""
@@ -55,9 +57,8 @@ class EmaCross(Strategy):
         if averages is None:
             self._averages[instrument] = _Averages(price)
             return None
-        fast, slow = averages.fast, averages.slow
-        averages.fast = fast = fast + self._fast_weight * (price - fast)
-        averages.slow = slow = slow + self._slow_weight * (price - slow)
+        averages.fast = fast = averages.fast + self._fast_weight * (price - averages.fast)
+        averages.slow = slow = averages.slow + self._slow_weight * (price - averages.slow)
         if averages.heard < self._warm:
             averages.heard += 1
             if averages.heard < self._warm:
@@ -65,9 +66,9 @@ class EmaCross(Strategy):
         if (fast > slow) is averages.long:
             return None
         averages.long = fast > slow
-        action = Action.ENTER_LONG if averages.long else Action.EXIT_LONG
-        reason = "fast above slow" if averages.long else "fast below slow"
-        return Intent(instrument, action, size=self._size, reason=reason)
+        if averages.long:
+            return Intent(instrument, _ENTER, size=self._size, reason="fast above slow")
+        return Intent(instrument, _EXIT, size=self._size, reason="fast below slow")
 
     def state(self) -> dict[str, Any]:
         return {name: [a.fast, a.slow, a.heard, a.long] for name, a in self._averages.items()}

@@ -392,8 +392,9 @@ def _traced(seat: Seat, intent: Intent, bar: Bar | None) -> Intent:
     known, kept = seat.strategy.provenance, seat.strategy.history
     if known is None or intent.provenance is known:
         return intent
-    window = seat.view.bars(intent.instrument, bar.interval_ns)[-kept:] if bar is not None and kept else ()
-    return traced(intent, known, window)
+    if bar is None or not kept:
+        return structs.replace(intent, provenance=known)
+    return traced(intent, known, seat.view.bars(intent.instrument, bar.interval_ns)[-kept:])
 
 
 def _check(seat: Seat, wish: object) -> None:

@@ -121,3 +121,17 @@ def test_plain_text_has_no_exponent_and_no_trailing_zeros(value: str, text: str)
 @given(signed)
 def test_plain_text_is_the_same_number(value: D) -> None:
     assert D(money.plain(value)) == value
+
+
+@pytest.mark.property
+@given(st.floats())
+def test_a_float_becomes_the_decimal_of_its_text_digit_for_digit(value: float) -> None:
+    money.from_float.cache_clear()  # 0.0 and -0.0 are one key
+
+    assert str(money.from_float(value)) == str(D(repr(value)))
+
+
+@pytest.mark.property
+@given(st.decimals(allow_nan=False))
+def test_a_decimal_becomes_the_float_that_python_makes_of_it(value: D) -> None:
+    assert money.to_float(value) == float(value)
