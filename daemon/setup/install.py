@@ -1,6 +1,7 @@
-"""The files that make a service of the daemon, filled in for where it is installed.
+"""The files that make a service of the daemon, written for where it is installed.
 
-``daemon/service/`` holds them as templates, ``deploy/`` as they come out for an installation in ``/opt/argus``.
+They stand in ``deploy/``, for an installation in ``/opt/argus``, and are part of the package as ``daemon/service/``.
+For another place its own words take the place of those.
 """
 
 from __future__ import annotations
@@ -47,29 +48,27 @@ OPT = Place("/opt/argus/bin/python", "/opt/argus/lib/python3.11/site-packages/da
 
 
 def render(name: str, place: Place) -> str:
-    """One file's text. An agent's own (``argus@``) has everything under its instance's name."""
-    agents = name == "argus@.service"
-    template = "argus.service" if agents else name
-    text = resources.files("daemon").joinpath("service", template).read_text("utf-8")
+    """One file's text. A container is the same everywhere; an agent's own (``argus@``) is under its instance's name."""
+    text = resources.files("daemon").joinpath("service", name).read_text("utf-8")
+    if name in FILES[ELSEWHERE]:
+        return text
     at_home = any(path.startswith(("/home/", "/root/")) for path in (place.python, place.packages, place.argus))
     words = {
-        "ARGUS": place.argus,
-        "PYTHON": place.python,
-        "PANIC": f"{place.packages}/operating/panic.py",
-        "GUARDIAN": f"{place.packages}/watch/guardian.py",
-        "CONFIG": str(Path(place.config).with_name("%i.toml")) if agents else place.config,
-        "USER": place.user,
-        "STATE": f"{place.state}/%i" if agents else place.state,
-        "NAME": "argus/%i" if agents else "argus",
-        "HOME": "read-only" if at_home else "yes",
+        OPT.argus: place.argus,
+        OPT.python: place.python,
+        f"{OPT.packages}/": f"{place.packages}/",
+        OPT.config: place.config,
+        _of_agents(OPT.config): _of_agents(place.config),
+        f"User={OPT.user}": f"User={place.user}",
+        f"su {OPT.user} {OPT.user}": f"su {place.user} {place.user}",
+        OPT.state: place.state,
+        "ProtectHome=yes": f"ProtectHome={'read-only' if at_home else 'yes'}",
     }
-    text = re.sub(r"@([A-Z]+)@", lambda match: words[match[1]], text)
-    if agents:
-        text = text.replace(
-            "# The daemon as one service; argus@.service is the same for several agents side by side.",
-            "# One agent of several: systemctl start argus@spot argus@futures, each with its own settings and state.",
-        ).replace("Description=Argus trading daemon", "Description=Argus trading agent %i")
-    return text
+    return re.sub("|".join(map(re.escape, words)), lambda match: words[match[0]], text)
+
+
+def _of_agents(config: str) -> str:
+    return str(Path(config).with_name("%i.toml"))
 
 
 def write(kind: str, place: Place, folder: Path) -> list[Path]:

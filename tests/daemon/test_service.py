@@ -30,8 +30,33 @@ def settings(text: str, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [name for names in install.FILES.values() for name in names])
-def test_what_lies_in_deploy_is_what_the_command_writes(name):
+def test_what_lies_in_deploy_is_what_is_written_for_an_installation_in_opt(name):
     assert (DEPLOY / name).read_text() == install.render(name, install.OPT)
+
+
+@pytest.mark.parametrize("name", [*UNITS, "argus.logrotate", "com.argus.daemon.plist"])
+def test_for_another_place_nothing_is_left_of_opt(name):
+    place = install.Place("/srv/py", "/srv/lib/daemon", "/srv/argus", "/srv/a.toml", "trader", "/srv/state")
+
+    text = install.render(name, place)
+
+    assert "/opt/" not in text
+    assert "/var/lib" not in text
+    assert "argus.toml" not in text
+    assert "=argus\n" not in text.replace("Directory=argus\n", "")
+    assert "su argus" not in text
+
+
+def test_an_agents_unit_is_the_daemons_under_the_instances_name():
+    both = zip(*((DEPLOY / unit).read_text().splitlines() for unit in UNITS), strict=True)
+
+    differing = {one.partition("=")[0]: agents for one, agents in both if one != agents and not one.startswith("#")}
+
+    assert set(differing) == {
+        *("Description", "ExecStart", "ExecStopPost"),
+        *("WorkingDirectory", "StateDirectory", "RuntimeDirectory", "Environment"),
+    }
+    assert all("%i" in agents for agents in differing.values())
 
 
 @pytest.mark.parametrize("unit", UNITS)
