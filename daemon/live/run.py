@@ -311,6 +311,7 @@ class Live:
         """The process in one object, JSON-ready: amounts are text, times ns."""
         core = self.core
         worth, _ = core.worth()
+        states = {sent.client_id: sent.state.value for sent in core.router.state()}
         return {
             "session": str(self.session.path),
             "mode": self.request.mode,
@@ -332,7 +333,7 @@ class Live:
                 name: money.plain(position.size) for name, position in core.ledger.positions.items() if position.lots
             },
             "money_at_risk": _money_at_risk(core),
-            "orders": ending.open_orders(core),
+            "orders": [{**order, "state": states[order["client_id"]]} for order in ending.open_orders(core)],
             "feeds": [feed.conn for feed in self.feeds],
             "tasks": self.tasks.names,
             "recording": self.recorder.failed or "on",

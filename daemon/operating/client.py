@@ -87,18 +87,19 @@ class Client:
         import http.client
 
         address, headers = self._address(), {"Content-Type": "application/json"}
+        wire = http.client.HTTPConnection("127.0.0.1", int(address.get("port", 0)), timeout=self._timeout_s)
         try:
             if "socket" in address:
-                wire = http.client.HTTPConnection("localhost", timeout=self._timeout_s)
                 wire.sock = socket.socket(socket.AF_UNIX)
                 wire.sock.settimeout(self._timeout_s)
                 wire.sock.connect(address["socket"])
             else:
-                wire = http.client.HTTPConnection("127.0.0.1", int(address["port"]), timeout=self._timeout_s)
                 headers["Authorization"] = f"Bearer {(self._directory / TOKEN).read_text('utf-8').strip()}"
                 wire.connect()
         except TimeoutError as error:
+            wire.close()
             raise TimedOut(f"the process on {self._directory} does not take the call") from error
         except OSError as error:
+            wire.close()
             raise NotRunning(f"nothing runs on {self._directory}: {error.strerror or error}") from error
         return wire, headers

@@ -44,8 +44,9 @@ from daemon.session import Session
 from feeds.frames import Recording
 from risk.governor import Band
 from tests.daemon import pusher
+from tests.daemon.lineage import latest
 from tests.daemon.live_world import World, records
-from tests.daemon.test_killed import heard_until, in_a_process, latest, rig
+from tests.daemon.test_killed import heard_until, in_a_process, rig
 
 SOFT, HARD, KILL = D("0.01"), D("0.02"), D("0.03")
 LIMITS = ((Band.KILL, KILL), (Band.HARD, HARD), (Band.SOFT, SOFT))

@@ -8,26 +8,24 @@ import random
 import signal
 import traceback
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bus import journal, money
-from bus.events import Decision, OrderFilled, OrderSubmitted, SessionClosed, SessionOpened, StateRestored
-from daemon.live import memory, state
+from bus.events import StateRestored
+from daemon.live import memory
 from daemon.live.recorder import pieces
 from daemon.live.run import Live
 from daemon.proof import refold
-from daemon.proof.verify import verify
-from daemon.reading.fold import Account, Orders
 from daemon.session import Session
 from feeds.frames import Recording
 from sim.orders import VenueOrder
+from tests.daemon.lineage import IN_FLIGHT, RESTING, audit, latest, open_at_the_end
 from tests.daemon.live_world import START_NS, Market, World, records
 
-KILLS = 200 if os.environ.get("ARGUS_CAMPAIGN") else 8
+KILLS = 200 if os.environ.get("ARGUS_CAMPAIGN") else 5
 LADDER = Path(__file__).with_name("ladder.py")
 CONFIG = f"""
 [trading.cash]
@@ -35,10 +33,23 @@ USDT = 100000
 BTC = 1
 [trading.journal]
 holds = false
+[trading.venue.entry]
+model = "uniform"
+low_ms = 200
+high_ms = 600
 [[trading.strategies]]
 use = "{LADDER}"
+params = {{ rungs = 12 }}
 """
-MOMENTS = ("heard", "recorded", "done", "flushed", "committed", "beginning", "closing", "closed")
+MOMENTS = ("heard", "recorded", "done", "flushed", "committed")
+EDGES = ("beginning", "closing", "closed")
+"""Moments besides, where nothing may be open yet, or any more."""
+
+
+def dying(number: int) -> list[str]:
+    """Where the process dies for the ``number``th time; each second time once more, at one of its edges."""
+    edges = [EDGES[number // 2 % len(EDGES)]] if number % 2 == 0 else []
+    return [MOMENTS[number % len(MOMENTS)], *edges]
 
 
 def die() -> None:
@@ -46,9 +57,10 @@ def die() -> None:
 
 
 def ready(live: Live) -> bool:
-    """At least three orders rest, and one is on its way."""
+    """Orders rest and are on their way, more than enough: what the input at hand did may be lost."""
     resting = sum(1 for _ in live.core.venue.open_orders())
-    return resting >= 3 and any(type(message.content) is VenueOrder for message in live.core.venue.wire.messages)
+    on_their_way = sum(1 for message in live.core.venue.wire.messages if type(message.content) is VenueOrder)
+    return resting >= RESTING + 4 and on_their_way >= IN_FLIGHT + 2
 
 
 def rig(live: Live, moment: str, after: int, when: Callable[[Live], bool] = ready) -> None:
@@ -108,20 +120,17 @@ def heard_until(session: Path | None) -> int:
     return last
 
 
-def latest(root: Path) -> Path | None:
-    kept = state.read(root / "state")
-    return Path(kept.session) if kept is not None and kept.session else None
-
-
 @pytest.mark.property
 def test_a_line_of_killed_sessions_is_one_account(tmp_path: Path):
+    """Each death but those of ``EDGES`` finds orders resting and orders on their way, by what is left on the disk."""
     chance = random.Random(7)
-    market = Market(3 * KILLS + 10)
+    deaths = [moment for number in range(KILLS) for moment in dying(number)]
+    market = Market(3 * len(deaths) + 10)
 
     def session(moment: str, after: int) -> None:
         world = World(tmp_path, market.lines(since), config_text=CONFIG)
         world.clock.now = max(since, START_NS)
-        if moment in ("closing", "closed", "stop"):
+        if moment in (*EDGES, "stop"):
             world.items = iter(list(world.items)[:300])
             assert asyncio.run(world.run_through(rig=lambda live: rig(live, moment, after))).exit_code == 0
             return
@@ -130,53 +139,23 @@ def test_a_line_of_killed_sessions_is_one_account(tmp_path: Path):
         asyncio.run(live.run())
 
     line: list[Path] = []
-    for number in range(KILLS + 1):
+    for moment in (*deaths, "stop"):
         since = heard_until(latest(tmp_path))
-        moment = MOMENTS[number % len(MOMENTS)] if number < KILLS else "stop"
         code = in_a_process(lambda: session(moment, chance.randrange(20, 200)))  # noqa: B023  # called at once
         assert code == (-signal.SIGKILL if moment != "stop" else 0), moment
         now = latest(tmp_path)
-        if now is not None and now not in line:
+        assert now is not None
+        if now not in line:
             line.append(now)
+        if moment in MOMENTS:
+            resting, in_flight = open_at_the_end(now)
+            assert resting >= RESTING, now
+            assert in_flight >= IN_FLIGHT, now
 
-    assert len(line) == KILLS + 1 - sum(1 for n in range(KILLS) if MOMENTS[n % len(MOMENTS)] == "beginning")
-    account, orders = Account(), Orders()
-    opening: dict[str, Decimal] = {}
-    ids: list[str] = []
-    for path in line:
-        verdict = asyncio.run(verify(Session.open(path)))
-        assert verdict.equal, f"{path.name}: {verdict.difference}"
-        first = records(path, "TradingStateChanged")[0]
-        assert first["state"].value == "disconnected"
-        for entry in journal.read(path / "journal.db"):
-            event = entry.event()
-            if not isinstance(event, StateRestored):
-                orders.note(event, account.instruments)
-            match event:
-                case SessionOpened():
-                    opening = opening or event.opening
-                    account.instruments |= {i.name: i for i in event.instruments}
-                    if path == line[0]:
-                        account.note(event)
-                case StateRestored():
-                    assert event.parent == line[line.index(path) - 1].name
-                    assert event.ledger.cash == account.cash
-                    assert sorted(o.client_id for o in event.orders) == sorted(o.client_id for o in orders.unfinished())
-                    assert {p.instrument.name: p.filled for p in event.ledger.positions} == {
-                        name: position.size for name, position in account.positions.items()
-                    }
-                case OrderFilled():
-                    account.note(event)
-                    ids.append(event.fill_id)
-                case OrderSubmitted():
-                    ids.append(event.client_id)
-                case Decision():
-                    ids.append(event.intent_id)
-                case SessionClosed():
-                    assert event.cash == account.cash
-    assert len(ids) == len(set(ids))
-    assert len(account.positions) == 1
-    assert account.cash != opening
+    assert len(line) == len(deaths) + 1 - deaths.count("beginning")
+    made = audit(line)
+    assert len(made.account.positions) == 1
+    assert made.account.cash != made.opening
     assert records(line[-1], "SessionClosed")
 
 

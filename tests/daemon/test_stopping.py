@@ -28,8 +28,9 @@ from daemon.proof import refold
 from daemon.proof.verify import verify
 from daemon.session import Session
 from feeds.port import VenueProtocol
+from tests.daemon.lineage import latest
 from tests.daemon.live_world import Market, World, records
-from tests.daemon.test_killed import in_a_process, latest
+from tests.daemon.test_killed import in_a_process
 
 TRIALS = 100 if os.environ.get("ARGUS_CAMPAIGN") else 1
 RATE = 20_000

@@ -1,0 +1,49 @@
+"""``argus run`` beside ``argus sandbox``, over sockets: killed with SIGKILL again and again, its market goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.lineage import IN_FLIGHT, RESTING, audit, latest, open_at_the_end
+from tests.daemon.live_world import records
+from tests.daemon.processes import Daemon, armed, ready, write_config
+from tests.sandbox.running import spawned
+
+CAMPAIGN = bool(os.environ.get("ARGUS_CAMPAIGN"))
+KILLS = 200 if CAMPAIGN else 2
+LADDER = Path(__file__).with_name("ladder.py")
+TRAVEL = 'model = "uniform", low_ms = 2000, high_ms = 8000'
+
+
+@pytest.mark.property
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
+def test_a_process_killed_beside_the_sandbox_again_and_again_keeps_one_account(tmp_path: Path):
+    """Each dies at the first moment, from one drawn by seed on, at which orders rest and are on their way."""
+    chance = random.Random(11)
+    line: list[Path] = []
+    with spawned("--rate", "10") as sandbox:
+        config = write_config(tmp_path, sandbox, LADDER, params="rungs = 90", entry=TRAVEL, cancel=TRAVEL)
+        for number in range(KILLS + 1):
+            with Daemon(config, sandbox["clock"]) as daemon:
+                assert daemon.until(armed)
+                time.sleep(chance.uniform(0.0, 1.0 if CAMPAIGN else 0.2))
+                assert daemon.until(ready)
+                daemon.kill() if number < KILLS else daemon.stop()
+            session = latest(tmp_path)
+            assert session is not None
+            line.append(session)
+            if number < KILLS:
+                resting, in_flight = open_at_the_end(session)
+                assert resting >= RESTING, session
+                assert in_flight >= IN_FLIGHT, session
+
+    assert len(set(line)) == KILLS + 1
+    made = audit(line)
+    assert made.fills
+    assert records(line[-1], "SessionClosed")
