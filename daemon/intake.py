@@ -23,6 +23,7 @@ from bus.events import (
     FeedOpened,
     FeedRetired,
     InputFaulted,
+    MarkPrice,
     ModelAnswered,
     Quote,
     SourceSwitched,
@@ -31,7 +32,7 @@ from bus.events import (
 from bus.inputs import Answer, Command, Input
 from feeds.port import Unparsed, VenueProtocol
 
-Row = Trade | Quote | Bar
+Row = Trade | Quote | Bar | MarkPrice
 _command = msgspec.json.Decoder(Command)
 _answer = msgspec.json.Decoder(Answer)
 OnUnparsed = Callable[[Input, str], None]

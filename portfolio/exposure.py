@@ -75,13 +75,15 @@ class Reserved:
         else:
             self.sells += size
 
-    def range(self, held: Decimal) -> tuple[Decimal, Decimal]:
-        """The lowest and highest position that fills can lead to, from ``held``."""
+    def range(self, held: Decimal, more: Decimal = ZERO) -> tuple[Decimal, Decimal]:
+        """The lowest and highest position that fills can lead to, from ``held``, with so much ``more`` that only
+        reduces.
+        """
         low, high = held - self.sells, held + self.buys
         if held > ZERO:
-            low -= min(self.reducing_sells, held)
+            low -= min(self.reducing_sells + more, held)
         elif held < ZERO:
-            high += min(self.reducing_buys, -held)
+            high += min(self.reducing_buys + more, -held)
         return low, high
 
 
@@ -140,6 +142,16 @@ class Exposure:
         held = position.size if position is not None else ZERO
         reserved = self._reserved.get(instrument)
         return reserved.range(held) if reserved is not None else (held, held)
+
+    def position_if_it_reduces(self, order: Order, replacing: Decimal = ZERO) -> tuple[Decimal, Decimal]:
+        """The same with a reduce-only order more, which takes the place of ``replacing`` of its own size. What closes
+        a position makes room for what else may fill to go through it.
+        """
+        position = self._ledger.positions.get(order.instrument)
+        held = position.size if position is not None else ZERO
+        closes = held < ZERO if order.side is _BUY else held > ZERO
+        reserved = self._reserved.get(order.instrument, _NOTHING)
+        return reserved.range(held, order.size - replacing if closes else ZERO)
 
     def worst_position(self, instrument: str, side: Side, size: Decimal) -> Decimal:
         """How large the position is, either way, if this order and all others on its side fill."""

@@ -31,6 +31,7 @@ from risk.confirm import Confirmation
 from risk.portfolio import Portfolio
 from risk.returns import Returns
 from risk.rules import NO_ORDER, Measure, Proposal
+from risk.var import Tail
 
 _BUY, _MARKET = Side.BUY, OrderType.MARKET
 _NEVER = (math.inf, 0.0)
@@ -69,8 +70,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extra:
-    """``verified`` says how the wallet differs from the venue's, nothing where it does not. Attached where ``rules`` is
-    not empty.
+    """``verified`` says how the wallet differs from the venue's, nothing where it does not; ``owns``, that each
+    strategy enters and leaves a part of its own. Attached where ``rules`` is not empty.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class Extra:
         self.atr: dict[str, float] = {}
         self.day: tuple[int, Decimal] | None = None
         self.rules = {name: rule for name, (asked, rule) in RULES.items() if asked(self)}
+        self._owned = {name: rule for name, rule in self.rules.items() if name == "budget"}
+        self.owns = False
 
     def on_regime(self, state: RegimeState) -> None:
         if state.label is not None:
@@ -117,10 +120,9 @@ class Extra:
         self.clock.at((day + 1) * DAY, self.begin_day)
 
     def first_broken(self, p: Proposal) -> str | None:
-        if p.reduces:
-            return None
+        asked = self._asked(p)
         look = Look(self, p)
-        for name, rule in self.rules.items():
+        for name, rule in asked.items():
             value, limit = _measured(rule, look)
             if not value <= limit:
                 return name
@@ -128,10 +130,16 @@ class Extra:
 
     def measures(self, p: Proposal) -> list[tuple[str, Any, Any]]:
         """Every rule's answer in order. Without an order at hand, what is measured of one is 0."""
-        look = Look(self, p)
-        if p.reduces:
-            return [(name, 0, 0) for name in self.rules]
-        return [(name, *_measured(rule, look)) for name, rule in self.rules.items()]
+        look, asked = Look(self, p), self._asked(p)
+        return [(name, *(_measured(rule, look) if name in asked else (0, 0))) for name, rule in self.rules.items()]
+
+    def _asked(self, p: Proposal) -> Mapping[str, Rule]:
+        """Of what makes the position smaller nothing is asked, but for the part of a strategy that has its own: for the
+        one who goes short against another's long it is a way in.
+        """
+        if not p.reduces:
+            return self.rules
+        return self._owned if self.owns and not p.order.reduce_only else {}
 
     def arithmetic(self, name: str, p: Proposal) -> str:
         """How a figure that is more than a comparison came about, or what has no price; empty for the others."""
@@ -265,7 +273,9 @@ def daily_loss(look: Look) -> Measure:
 
 
 def budget(look: Look) -> Measure:
-    """All that the strategy has and could come to have, in money, against its share of the account."""
+    """All that the strategy has and could come to have, in money, against its share of the account. What only makes
+    its own part smaller passes, whatever it does to the whole.
+    """
     order = look.proposal.order
     cap = look.terms.budgets.get(order.strategy)
     if cap is None:
@@ -278,6 +288,8 @@ def budget(look: Look) -> Measure:
         low, high = own_reach(extra.books, extra.exposure, order.strategy, name, besides=order.intent_id)
         if name == order.instrument:
             low, high = (low, high + order.size) if order.side is _BUY else (low - order.size, high)
+            if high <= ZERO if order.side is _BUY else low >= ZERO:
+                return ZERO, cap
         if worst := max(abs(low), abs(high)):
             committed += extra.valuation.notional(name, worst)
     return committed, cap
@@ -318,13 +330,13 @@ def liquidation(look: Look) -> Measure:
 
 def value_at_risk(look: Look) -> Measure:
     """The larger of parametric and historical, over equity."""
-    found = _tail(look)
-    return (math.inf if found is None else look.of_equity(found.var)), look.terms.max_var
+    found = _tails(look)
+    return (math.inf if found is None else look.of_equity(max(one.var for one in found))), look.terms.max_var
 
 
 def expected_shortfall(look: Look) -> Measure:
-    found = _tail(look)
-    return (math.inf if found is None else look.of_equity(found.es)), look.terms.max_es
+    found = _tails(look)
+    return (math.inf if found is None else look.of_equity(max(one.es for one in found))), look.terms.max_es
 
 
 def money_at_risk(look: Look) -> Measure:
@@ -363,11 +375,11 @@ RULES: Mapping[str, tuple[Callable[[Extra], bool], Rule]] = {
 """Each by the name it is reported under: whether it is asked for, and what it measures."""
 
 
-def _tail_in_words(look: Look) -> str:
-    found = _tail(look)
+def _tail_in_words(look: Look, figure: Callable[[Tail], float]) -> str:
+    found = _tails(look)
     if found is None:
         return f"fewer than {look.terms.min_returns} bars that all instruments share"
-    return f"{found.arithmetic()}; equity {float(look.equity):.2f}"
+    return f"{max(found, key=figure).arithmetic()}; equity {float(look.equity):.2f}"
 
 
 def _risk_in_words(look: Look) -> str:
@@ -381,8 +393,8 @@ def _risk_in_words(look: Look) -> str:
 
 ARITHMETIC: Mapping[str, Callable[[Look], str]] = {
     "wallet_verified": lambda look: look.extra.verified(),
-    "var": _tail_in_words,
-    "es": _tail_in_words,
+    "var": lambda look: _tail_in_words(look, lambda tail: tail.var),
+    "es": lambda look: _tail_in_words(look, lambda tail: tail.es),
     "money_at_risk": _risk_in_words,
 }
 
@@ -409,9 +421,9 @@ def _measured(rule: Rule, look: Look) -> Measure:
         return _NEVER
 
 
-def _tail(look: Look) -> Any:
+def _tails(look: Look) -> list[Tail] | None:
     terms = look.terms
-    return look.portfolio.tail(look.extra.returns, terms.confidence, terms.horizon_s, terms.min_returns)
+    return look.portfolio.tails(look.extra.returns, terms.confidence, terms.horizon_s, terms.min_returns)
 
 
 def _touch(look: Look) -> tuple[float, float] | None:

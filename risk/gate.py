@@ -302,12 +302,16 @@ class Gate:
         replacing: Decimal = ZERO,
     ) -> Proposal:
         lowest, highest = reach
-        if order.side is _BUY:
+        if order.reduce_only:
+            with_it = self._exposure.position_if_it_reduces(order, replacing)
+            after = with_it[1] if order.side is _BUY else with_it[0]
+            reduces = abs(after) <= max(abs(lowest), abs(highest))  # else it clears the way for what goes through it
+        elif order.side is _BUY:
             after = highest + order.size - replacing
-            reduces = order.reduce_only or after <= ZERO
+            reduces = after <= ZERO
         else:
             after = lowest - order.size + replacing
-            reduces = order.reduce_only or after >= ZERO
+            reduces = after >= ZERO
         worst = abs(after)
         notional = translator.notional_of(order.size, price, instrument)
         now = self._clock.now

@@ -90,7 +90,7 @@ class Oversight:
         self._facts = sizing.Facts(equity.value, self.returns.volatility, self._record)
         self._exits = 0
         self.stakes = terms.sizing.method != "intent"
-        self.owns = terms.own_positions
+        self.owns = self.extra.owns = terms.own_positions
         self.tell: Tell = _nobody
         self.pull: Callable[[str, str, str], None] = _nobody
 
@@ -98,7 +98,7 @@ class Oversight:
         """Hold what comes from here on to other numbers; a rule that was not asked for is not asked for now."""
         self.terms = terms
         self.stakes, self.owns = terms.sizing.method != "intent", terms.own_positions
-        self.extra.terms, self.governor.rules = terms.extra, terms.bands
+        self.extra.terms, self.extra.owns, self.governor.rules = terms.extra, self.owns, terms.bands
 
     def attach(self, bus: Bus) -> None:
         """After the ledger and before whoever approves."""

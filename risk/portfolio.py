@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
+from itertools import product
 
 from bus import money
 from bus.clock import SECOND
@@ -24,6 +25,8 @@ from risk.rules import Proposal
 from risk.stress import Resting
 
 _BUY, _SPOT = Side.BUY, Kind.SPOT
+_COMBINED = 6
+"""Instruments with orders on their way that are combined each with each: 64 tails, some 30 ms."""
 
 
 class Portfolio:
@@ -55,10 +58,7 @@ class Portfolio:
     @cached_property
     def notionals(self) -> dict[str, tuple[Decimal, Decimal]]:
         """The same in money."""
-        return {
-            name: (self._worth(name, min(low, ZERO)), self._worth(name, max(high, ZERO)))
-            for name, (low, high) in self.reach.items()
-        }
+        return {name: (self._worth(name, low), self._worth(name, high)) for name, (low, high) in self.reach.items()}
 
     @cached_property
     def worst(self) -> dict[str, Decimal]:
@@ -83,29 +83,46 @@ class Portfolio:
         instruments = self._market.instruments
         return sum((abs(w) for name, w in self.worst.items() if instruments[name].kind is not _SPOT), ZERO)
 
-    def tail(self, returns: Returns, confidence: float, horizon_s: float, fewest: int) -> var.Tail | None:
-        """None while there are too few returns that all instruments have; no exposure has no tail."""
-        exposures = {name: float(worth) for name, worth in self.worst.items() if worth}
-        if not exposures:
-            return var.Tail(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0.0, confidence)
-        made = var.profits(exposures, returns.aligned(exposures))
-        if len(made) < max(2, fewest):
+    def tails(self, returns: Returns, confidence: float, horizon_s: float, fewest: int) -> list[var.Tail] | None:
+        """One for each combination of what open orders can lead to: what hedges may be what does not fill.
+
+        Of more than ``_COMBINED`` instruments with orders on their way those that can move least are not combined:
+        their tails are added, which is never too little. None while there are too few returns that all instruments
+        have; no exposure has no tail.
+        """
+        ends = {name: (float(low), float(high)) for name, (low, high) in self.notionals.items()}
+        series = returns.aligned(ends)
+        bars = returns.bars_in(round(horizon_s * SECOND))
+        if ends and len(next(iter(series.values()))) < max(2, fewest):
             return None
-        return var.tail(made, confidence, returns.bars_in(round(horizon_s * SECOND)))
+        moving = sorted((n for n, (low, high) in ends.items() if low != high), key=lambda n: ends[n][0] - ends[n][1])
+        combined, added = moving[:_COMBINED], moving[_COMBINED:]
+        on_top = [
+            var.tail(var.profits({name: ends[name][1] - ends[name][0]}, series), confidence, bars) for name in added
+        ]
+        found = []
+        for chosen in product(*(ends[name] for name in combined)):
+            exposures = {name: low for name, (low, _) in ends.items()} | dict(zip(combined, chosen, strict=True))
+            if any(exposures.values()) or on_top:
+                found.append(var.total([var.tail(var.profits(exposures, series), confidence, bars), *on_top]))
+        return found or [var.Tail(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0.0, confidence)]
 
     def correlation(self, returns: Returns, fewest: int) -> float | None:
-        """The highest correlation of this order's instrument with another that is held, taken as positive where both
-        make or lose money together; 0 where nothing else is held, None while there are too few returns.
+        """The highest correlation of this order's instrument with another that is or may come to be held, taken as
+        positive where both make or lose money together; 0 where nothing else is held, None while there are too few
+        returns.
         """
         name = self._proposal.order.instrument
         side = 1.0 if self._proposal.order.side is _BUY else -1.0
-        others = {other: worth for other, worth in self.worst.items() if other != name and worth}
         highest = 0.0
-        for other, worth in others.items():
+        for other, (low, high) in self.notionals.items():
+            sides = [1.0] * (high > ZERO) + [-1.0] * (low < ZERO)
+            if other == name or not sides:
+                continue
             both = returns.aligned((name, other))
             if len(both[name]) < max(2, fewest):
                 return None
-            highest = max(highest, side * (1.0 if worth > ZERO else -1.0) * var.correlation(both[name], both[other]))
+            highest = max(highest, *(side * theirs * var.correlation(both[name], both[other]) for theirs in sides))
         return highest
 
     def money_at_risk(self, gap: Decimal, gaps: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -115,7 +132,7 @@ class Portfolio:
             terms = self._market.instruments[name]
             held = self._ledger.inventory(name)
             price = money.from_float(self._valuation.mark(name))
-            worst = stress.loss(terms, held, self._resting(name), price, gaps.get(name, gap))
+            worst = stress.loss(terms, held, self._resting(name), price, gaps.get(name, gap), self._closing(name, held))
             if worst:
                 lost[name] = worst * self._valuation.price(terms.quote)
         return lost
@@ -127,6 +144,18 @@ class Portfolio:
                 yield Resting(one.order.side, one.leaves, one.price)
         if name == order.instrument and not order.reduce_only:
             yield Resting(order.side, order.size, order.price)
+
+    def _closing(self, name: str, held: Decimal) -> Decimal:
+        """How much of what is held orders that only reduce may close."""
+        order, way_out = self._proposal.order, Side.SELL if held > ZERO else _BUY
+        sizes = [
+            one.leaves
+            for one in self._exposure.open_orders(name)
+            if one.order.reduce_only and one.order.side is way_out and one.intent_id != order.intent_id
+        ]
+        if name == order.instrument and order.reduce_only and order.side is way_out:
+            sizes.append(order.size)
+        return min(sum(sizes, ZERO), abs(held))
 
     def _names(self) -> list[str]:
         names = dict.fromkeys(self._ledger.positions)

@@ -6,6 +6,8 @@ For each instrument two stories, of which the worse counts; all instruments gap 
            being filled is filled at its own limit (a market order at P), and none that would save us is
     up     the same for P' = P (1 + s)
 
+Where orders that only reduce may have closed a part of what is held before, what that part would gain is not counted.
+
 A position bought at p loses its worth at p less its worth at P'. In quote units, for what is ``n`` units of multiplier
 ``m``: n m (p - P') for spot and linear contracts; n m (1 - P' / p) for inverse ones, which are worth n m whatever the
 price and pay in the base asset, counted at P'. Nothing loses less than zero.
@@ -33,10 +35,21 @@ class Resting(NamedTuple):
     price: Decimal | None
 
 
-def loss(instrument: Instrument, held: Decimal, resting: Iterable[Resting], price: Decimal, gap: Decimal) -> Decimal:
-    """The worse of the two stories, in quote units. ``gap`` is a fraction of the price."""
+def loss(
+    instrument: Instrument,
+    held: Decimal,
+    resting: Iterable[Resting],
+    price: Decimal,
+    gap: Decimal,
+    closing: Decimal = ZERO,
+) -> Decimal:
+    """The worse of the two stories, in quote units. ``gap`` is a fraction of the price; ``closing`` is how much of what
+    is held may be closed by then.
+    """
     down, up = price * (ONE - gap), price * (ONE + gap)
-    falls, rises = _lost(instrument, held, price, down), _lost(instrument, held, price, up)
+    left = held - closing if held > ZERO else held + closing
+    falls = max(_lost(instrument, held, price, down), _lost(instrument, left, price, down))
+    rises = max(_lost(instrument, held, price, up), _lost(instrument, left, price, up))
     for order in resting:
         entry = price if order.price is None else order.price
         size = order.size if order.side is _BUY else -order.size

@@ -90,6 +90,20 @@ def tail(made: Sequence[float], confidence: float, horizon_bars: float) -> Tail:
     )
 
 
+def total(tails: Sequence[Tail]) -> Tail:
+    """The first with the figures of the others on top."""
+    first = tails[0]
+    if len(tails) == 1:
+        return first
+    return first._replace(
+        var_parametric=math.fsum(one.var_parametric for one in tails),
+        es_parametric=math.fsum(one.es_parametric for one in tails),
+        var_historical=math.fsum(one.var_historical for one in tails),
+        es_historical=math.fsum(one.es_historical for one in tails),
+        deviation=math.fsum(one.deviation for one in tails),
+    )
+
+
 def tail_size(n: int, confidence: float) -> int:
     """How many of ``n`` returns are the tail: at least one."""
     return max(1, math.ceil(n * (1.0 - confidence) - _HAIR))

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 def check_strategy(
     strategy: Annotated[str, typer.Argument(metavar="STRATEGY", help="ema_cross, module:Name or file.py[:Name].")],
     data: Annotated[
-        list[Path], typer.Option(help="A table of bars, trades or quotes; may be repeated.", metavar="FILE")
+        list[Path], typer.Option(help="A table or a recording; may be repeated, as for pairs.", metavar="FILE")
     ],
     params: Annotated[str, typer.Option(help="k=v,k=v or a JSON object.")] = "",
     cuts: Annotated[int, typer.Option(min=1, max=1_000, help="At how many moments the future is changed.")] = 50,
     bars: Annotated[int, typer.Option(min=20, help="How many rows of the data are used.")] = 1_000,
     interval: Annotated[list[str] | None, typer.Option(help="Length of bars, as 1m, 1h; may be repeated.")] = None,
-    instrument: Annotated[str | None, typer.Option(help="What a table is of, as binance:BTC/USDT.")] = None,
+    instrument: Annotated[
+        list[str] | None, typer.Option(help="What a table is of, as binance:BTC/USDT; one for each table of bars.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with the session's settings.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")] = None,
     json: Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")] = False,
@@ -36,14 +38,15 @@ def check_strategy(
     from daemon.errors import ERROR
     from daemon.proof import check_strategy as checker
 
+    named = instrument or []
     request = Request(
         data,
         [strategy],
         [parse_params(params)] if params else (),
         interval or (),
         config,
-        set_ or (),
-        instrument=instrument,
+        [*(set_ or ()), *([checker.tables(data, named)] if len(named) > 1 else ())],
+        instrument=named[0] if len(named) == 1 else None,
         environ=os.environ,
     )
     with progress("attacking") as watch:

@@ -7,14 +7,17 @@ by then must be the same too.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bus.events import Bar, Quote, Trade
-from feeds.table import Row
+from bus.events import Bar, MarkPrice, Quote, Trade
+from daemon.intake import Row
+from feeds.frames import Recording, RecordingWriter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +27,8 @@ TAIL = 3
 """How many altered rows are fed after the cut: enough for whatever is due by then to fire."""
 WILD = 1.7
 COLUMNS = ("open", "high", "low", "close", "volume")
+_PRICES = re.compile(r'("(?:p|i|r|b|a|price|bid|ask)":")(-?[0-9.]+)')
+"""What is a price or a rate in a frame of a recording."""
 
 Attack = Callable[[Sequence[Row], int], list[Row]]
 
@@ -71,12 +76,37 @@ def _times(row: Row, factor: float) -> Row:
             return replace(row, price=row.price * factor)
         case Quote():
             return replace(row, bid=row.bid * factor, ask=row.ask * factor)
+        case MarkPrice():
+            return replace(row, mark=row.mark * factor, index=row.index * factor, rate=row.rate * factor)
 
 
 def _moved(row: Row, by_ns: int) -> Row:
     if isinstance(row, Bar):
         return replace(row, start_ns=row.start_ns + by_ns, end_ns=row.end_ns + by_ns, local_ns=row.local_ns + by_ns)
+    if isinstance(row, MarkPrice) and row.funding_ns:
+        row = replace(row, funding_ns=row.funding_ns + by_ns)
     return replace(row, venue_ns=row.venue_ns + by_ns, local_ns=row.local_ns + by_ns)
+
+
+def alter_recording(file: Path, name: str, cut_ns: int, folder: Path) -> Path:
+    """A copy of a recording under its own name, what was heard after ``cut_ns`` cut off, scrambled or scaled."""
+    draw = random.Random(cut_ns)
+    place = folder / file.name
+    place.unlink(missing_ok=True)
+    with RecordingWriter(place) as writer:
+        for batch in Recording(file).batches():
+            for item in batch:
+                if (item.ts or 0) > cut_ns:
+                    if name == "truncate":
+                        return place
+                    factor = draw.uniform(0.2, 5.0) if name == "scramble" else 3.0
+                    item.raw = _PRICES.sub(partial(_number_times, factor), item.raw)
+                writer.write(item)
+    return place
+
+
+def _number_times(factor: float, found: re.Match[str]) -> str:
+    return f"{found[1]}{float(found[2]) * factor:.8f}"
 
 
 def alter_file(file: Path, name: str, known: int, folder: Path) -> Path:

@@ -1,9 +1,9 @@
 """Whether a strategy can be fooled by the future, and whether it does anything besides answering.
 
-The strategy is run over a table of market data, in a core of its own, and everything it answers is kept. Then it is
-asked again about pasts that are the same and futures that are not (``attacks.py``). Whatever moves at or before
-the cut was read from the future, and the first bar where it moved is named. A strategy that is given the data file
-itself as a parameter is given the altered file.
+The strategy is run over market data (tables, and of recordings the trades, quotes and mark prices) in a core of its
+own, and everything it answers is kept. Then it is asked again about pasts that are the same and futures that are not
+(``attacks.py``). Whatever moves at or before the cut was read from the future, and the first bar where it moved is
+named. A strategy that is given the data file itself as a parameter is given the altered file.
 
 A function over a frame is asked in the documented way as well, ``closed_only=True`` with a last row that is still
 forming: it must drop that row before it computes anything, so no shape of it may change the answer.
@@ -19,26 +19,29 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import orjson
 
 from bus import money
-from bus.events import Bar, Intent
+from bus.bus import Bus
+from bus.clock import Clock
+from bus.events import Bar, InstrumentListed, Intent, MarkPrice, Quote, Trade
 from bus.journal import Chain
-from bus.values import Action
+from bus.market import Market
+from bus.values import Action, Instrument
 from daemon.app import Request, Resolved, resolve
 from daemon.errors import Usage
+from daemon.intake import Intake, Row
 from daemon.proof import attacks
 from daemon.proof.side_effects import READ, Watcher, plain
 from daemon.reading.digest import iso
-from daemon.sources import is_table, merged
+from daemon.sources import Source, is_table, merged
 from daemon.wiring import build
-from feeds.table import Row
 from strategies import load
 from strategies.functional import Functional, OrderGenerator
 from strategies.port import Strategy
@@ -251,6 +254,21 @@ def check(
     return verdict
 
 
+def tables(files: Sequence[Path], instruments: Sequence[str]) -> str:
+    """The setting by which each table of bars, in their order, is its own instrument's. Raises Usage."""
+    named = [file for file in files if is_table(file)]
+    if len(named) != len(instruments) or len({file.name for file in named}) < len(named):
+        raise Usage(
+            f"{len(instruments)} instruments are named for {len(named)} tables; name one for each, tables by names that"
+            " differ, or say in [[process.tables]] what each is"
+        )
+    entries = [
+        f'{{match = {orjson.dumps(file.name).decode()}, instrument = {orjson.dumps(name).decode()}, content = "bars"}}'
+        for file, name in zip(named, instruments, strict=True)
+    ]
+    return f"process.tables=[{', '.join(entries)}]"
+
+
 def document(verdict: Verdict) -> dict[str, Any]:
     return {
         "strategy": verdict.strategy,
@@ -271,15 +289,36 @@ def answers(request: Request, bars: int) -> list[Told]:
 
 def _data(request: Request, bars: int) -> tuple[Resolved, list[Row], list[Path]]:
     """The first rows, and the file that each is from."""
-    for file in request.files:
-        if not is_table(file):
-            raise Usage(f"{file}: check-strategy needs a table (.parquet, .csv) of bars, trades or quotes")
     resolved = resolve(request)
-    read = list(islice(((row, source.path) for source, batch in merged(resolved.sources) for row in batch), bars))
+    terms = {instrument.name: instrument for instrument in resolved.instruments}
+    read = list(islice(_rows(resolved.sources, terms), bars))
+    resolved = replace(resolved, instruments=list(terms.values()))
     rows, origins = [row for row, _ in read], [path for _, path in read]
     if len(rows) < 2 * TOO_FEW:
-        raise Usage(f"{len(rows)} rows are too few to cut; give at least {2 * TOO_FEW}")
+        raise Usage(
+            f"{len(rows)} rows are too few to cut; give at least {2 * TOO_FEW}"
+            " (of a recording, trades, quotes and mark prices are used)"
+        )
     return resolved, rows, origins
+
+
+def _rows(sources: Sequence[Source], terms: dict[str, Instrument]) -> Iterator[tuple[Row, Path]]:
+    """What there is to hear, and the file it is from; ``terms`` of instruments that a recording lists are taken."""
+    clock, heard = Clock(), list[Row]()
+    bus = Bus(_raise)
+    Market(list(terms.values())).attach(bus)
+    for kind in (Trade, Quote, Bar, MarkPrice):
+        bus.subscribe(kind, cast(Any, heard.append))
+    bus.subscribe(InstrumentListed, lambda event: terms.update({event.instrument.name: event.instrument}))
+    intake = Intake(clock, bus, lambda _item, _reason: None)
+    for source, batch in merged(sources):
+        source.accept(intake, batch)
+        yield from ((row, source.path) for row in heard)
+        heard.clear()
+
+
+def _raise(_handler: object, _event: object, error: Exception) -> None:
+    raise error
 
 
 def _cuts(rows: Sequence[Row], count: int) -> list[int]:
@@ -305,6 +344,8 @@ def _attack(
         altered = attack(rows, cut)
         files = {
             file: attacks.alter_file(file, name, origins[: cut + 1].count(file), folder)
+            if is_table(file)
+            else attacks.alter_recording(file, name, rows[cut].local_ns, folder)
             for file in set(subject.reads.values())
         }
         stage = Stage(subject, files).feed(altered, cut)

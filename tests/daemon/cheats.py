@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
+import math
 import random
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bus.events import Bar, Intent
+import orjson
+from msgspec import structs
+
+from bus.events import Bar, Intent, MarkPrice
 from bus.values import Action
+from feeds.frames import Recording
+from strategies.funding_carry import FundingCarry
+from strategies.pairs_trading import PairsTrading
 from strategies.port import Strategy, View, Wishes
 
 
@@ -161,3 +168,33 @@ class Remembers(Strategy):
     def on_bar(self, bar: Bar, view: View) -> Wishes:
         type(self).seen += 1
         return Intent(bar.instrument, Action.ENTER_LONG if self.seen % 350 < 100 else Action.EXIT_LONG)
+
+
+class PairReadsTheOtherTomorrow(PairsTrading):
+    """Pairs trading, but for knowing how the second of the pair goes on."""
+
+    def __init__(self, data: str, window: int) -> None:
+        super().__init__(window=window)
+        with Path(data).open(encoding="utf-8") as file:
+            self._closes = [float(row["close"]) for row in csv.DictReader(file)]
+        self._at = -1
+
+    def _measure(self, first: float, second: float) -> tuple[float, float]:
+        self._at += 1
+        coming = self._closes[self._at + 1] if self._at + 1 < len(self._closes) else math.exp(second)
+        return super()._measure(first, math.log(coming))
+
+
+class CarryReadsTheNextRate(FundingCarry):
+    """Funding carry, but for deciding by a rate that has not been told yet."""
+
+    def __init__(self, data: str, perp: str, hedge: str, periods: int) -> None:
+        super().__init__(perp, hedge, periods=periods)
+        frames = [
+            orjson.loads(item.raw)["data"] for batch in Recording(Path(data)).batches() for item in batch if item.raw
+        ]
+        self._rate_at = {frame["E"]: float(frame["r"]) for frame in frames if "r" in frame}
+
+    def on_mark(self, mark: MarkPrice, view: View) -> Wishes:
+        ahead = mark.venue_ns // 1_000_000 + 86_400_000
+        return super().on_mark(structs.replace(mark, rate=self._rate_at.get(ahead, 0.0)), view)

@@ -11,7 +11,9 @@ import pytest
 
 from daemon.app import Request
 from daemon.cli import app, guarded
-from daemon.proof.check_strategy import CUTS, Verdict, check
+from daemon.errors import Usage
+from daemon.proof.check_strategy import CUTS, Verdict, check, tables
+from research.harness.market import write_funding
 from strategies.load import BUILT_IN
 
 T0, HOUR, BARS = 1_704_067_200, 3_600, 240
@@ -53,21 +55,57 @@ def test_every_strategy_of_ours_is_clean_at_fifty_cuts(name, data):
     assert (verdict.cuts, verdict.findings) == (50, [])
 
 
-def test_a_pair_is_clean_over_two_tables(data):
-    """Each table is read as its instrument's, and a cut falls between the bars of both."""
+def a_pair(use: str, data: Path, **params: object) -> Verdict:
+    """Two tables, each read as its instrument's; a cut falls between the bars of both."""
     other = table(data.with_name("other.csv"), 12)
-    tables = [
-        f'{{match = "{file.name}", instrument = "binance:{base}/USDT", content = "bars"}}'
-        for file, base in ((data, "BTC"), (other, "ETH"))
-    ]
-    request = Request(
-        [data, other], ["pairs_trading"], [{"window": 10}], overrides=[f"process.tables=[{', '.join(tables)}]"]
-    )
+    named = tables([data, other], ["binance:BTC/USDT", "binance:ETH/USDT"])
+    given = {"data": str(other)} if use.startswith(CHEATS) else {}
+    request = Request([data, other], [use], [{"window": 10, **given, **params}], overrides=[named])
+    return check(request, cuts=12 if given else CUTS, bars=300, elsewhere=False)
 
-    verdict = check(request, cuts=10, bars=BARS, elsewhere=False)
 
-    assert (verdict.findings, verdict.rows) == ([], BARS)
-    assert verdict.orders > 0
+def carry(use: str, folder: Path) -> Verdict:
+    """Two recordings of an invented market: the perpetual's marks and funding rates, and the spot market's trades."""
+    spot, perp = folder / "spot.jsonl", folder / "perp.jsonl"
+    write_funding(spot, perp, days=4, step_s=1_800)
+    legs = {"perp": "binanceusdm:BTC/USDT:USDT", "hedge": "binance:BTC/USDT", "periods": 2}
+    given = {"data": str(perp)} if use.startswith(CHEATS) else {}
+    request = Request([spot, perp], [use], [legs | given])
+    return check(request, cuts=12 if given else CUTS, bars=BARS * 10, elsewhere=False)
+
+
+def test_a_pair_is_clean_at_fifty_cuts_over_two_tables(data):
+    verdict = a_pair("pairs_trading", data)
+
+    assert (verdict.findings, verdict.cuts, verdict.rows) == ([], 50, 300)
+    assert verdict.orders >= 4
+
+
+def test_funding_carry_is_clean_at_fifty_cuts_over_recordings_of_its_two_markets(tmp_path):
+    verdict = carry("funding_carry", tmp_path)
+
+    assert (verdict.findings, verdict.cuts) == ([], 50)
+    assert verdict.rows == 3 * 4 * 48 - 3, "a trade of each market and a mark, every half hour"
+    assert verdict.orders == 2, "in and out, both legs each time"
+
+
+def test_a_pair_that_knows_how_its_second_leg_goes_on_is_caught(data):
+    verdict = a_pair(CHEATS + "PairReadsTheOtherTomorrow", data)
+
+    assert {"truncate", "scramble", "scale"} & found(verdict)
+    assert all(finding.row is not None and "became" in finding.what for finding in verdict.findings)
+
+
+def test_a_carry_that_knows_the_next_rate_is_caught(tmp_path):
+    verdict = carry(CHEATS + "CarryReadsTheNextRate", tmp_path)
+
+    assert {"truncate", "scramble", "scale"} & found(verdict)
+    assert all(finding.row is not None and "became" in finding.what for finding in verdict.findings)
+
+
+def test_each_table_is_named_or_none(data):
+    with pytest.raises(Usage, match="2 instruments are named for 1 tables"):
+        tables([data], ["binance:BTC/USDT", "binance:ETH/USDT"])
 
 
 def test_an_honest_function_is_clean_and_did_something(data):

@@ -233,6 +233,97 @@ def test_money_at_risk_names_each_gap() -> None:
     )
 
 
+# --- what may fill and what may not ---
+
+
+def test_a_hedge_that_has_not_filled_hedges_nothing() -> None:
+    """PERP and SOL go against each other: both long is no risk, and either alone is."""
+    made = world(max_var=0.03, horizon_s=60.0, confidence=0.99)
+    history(made)
+    made.market.instruments[SOL.name] = SOL
+    for instrument in (PERP, SOL):
+        made.trade(100.0, instrument)
+    hedge = made.approve(BUY, D(100), PERP, limit=D(98))
+
+    refused = made.refuse(BUY, D(200), SOL)
+    made.fill(hedge, "98")
+
+    assert refused.rule == "var"
+    made.approve(BUY, D(200), SOL)
+
+
+def test_of_many_orders_on_their_way_those_that_can_move_least_are_added_rather_than_combined() -> None:
+    """Eight instruments that all go together: the sum is the truth, and 256 combinations are not tried."""
+    made = world(cash="100000", max_var=0.025, horizon_s=60.0, confidence=0.99)
+    many = [structs.replace(PERP, name=f"v:A{n}/USDT:USDT", base=f"A{n}") for n in range(8)]
+    for instrument in many:
+        made.market.instruments[instrument.name] = instrument
+        for i in range(61):
+            made.bar(100.0 + i % 2, T0 // SECOND + i * 60, instrument)
+        made.trade(100.0, instrument)
+    for number, instrument in enumerate(many):
+        made.approve(BUY, D(10 * (number + 1)), instrument)
+
+    values = {check.rule: check.value for check in made.refuse(BUY, D(1_000), many[0]).checks}
+
+    rs = [0.01, -1 / 101] * 30
+    s = math.sqrt(sum((r - sum(rs) / 60) ** 2 for r in rs) / 59)
+    assert float(values["var"]) == pytest.approx(2.326348 * s * (36_000 + 100_000) / 100_000, rel=1e-4)
+
+
+def test_two_that_hedge_each_other_are_no_net_exposure_once_they_are_held() -> None:
+    made = world(max_net=0.5)
+    made.market.instruments[SOL.name] = SOL
+    made.trade(100.0, SOL)
+    made.hold("40", PERP)
+
+    made.fill(made.approve(SELL, D(40), SOL))
+
+    made.approve(BUY, D(50), PERP)
+
+
+def test_what_only_reduces_makes_no_way_for_what_goes_through_it() -> None:
+    """100 held and 200 resting to be sold: once the 100 are closed by another order, the 200 are a short of 200."""
+    made = world(max_gross=1.0)
+    made.hold("100", PERP)
+    made.approve(SELL, D(200), PERP, limit=D(102))
+
+    assert made.refuse(SELL, D(100), PERP, reduce_only=True).rule == "gross_exposure"
+    assert made.approve(BUY, D(50), PERP, reduce_only=True).size == 50, "there is nothing for it to reduce"
+
+
+def test_what_may_be_closed_before_the_gap_gains_nothing_in_it() -> None:
+    made = world(max_money_at_risk=D(1_400), stress=D("0.1"))
+    made.hold("100", PERP)
+    made.approve(SELL, D(100), PERP, reduce_only=True, limit=D(104))
+
+    assert made.refuse(SELL, D(150), PERP).rule == "money_at_risk", "up 10 %, and nothing is left that gains by it"
+
+
+def test_what_is_or_may_be_held_either_way_counts_for_correlation_on_both_sides() -> None:
+    made = world(max_correlation=0.9)
+    history(made)
+    for instrument in (PERP, SPOT):
+        made.trade(100.0, instrument)
+    made.approve(BUY, D(10), PERP, limit=D(98))
+    made.approve(SELL, D(5), PERP, limit=D(102))
+
+    assert made.refuse(BUY, D(1), SPOT).rule == "correlation"
+    assert made.refuse(SELL, D(1), SPOT).rule == "correlation"
+
+
+def test_a_strategy_with_a_part_of_its_own_has_a_budget_also_where_it_goes_against_another() -> None:
+    made = world(own=True, budgets={"b": D(2_000)})
+    made.hold("100", PERP)  # of strategy s
+
+    over = made.decide(Intent(PERP.name, SELL, D(30)), "b")
+    within = made.decide(Intent(PERP.name, SELL, D(20)), "b")
+
+    assert rule_of(over) == "budget"
+    assert rule_of(within) == ""
+    assert rule_of(made.decide(Intent(PERP.name, SELL, D(100)), "s")) == "", "its own part only gets smaller"
+
+
 # --- a second opinion ---
 
 
