@@ -89,6 +89,11 @@ class Router:
         for event_type in _MOVES:
             bus.subscribe(event_type, self.on_report)
 
+    @property
+    def unasked(self) -> bool:
+        """Whether an order is out whose cancel nobody asked for, or was refused."""
+        return any(sent.state is not CANCELLING and sent.state not in DONE for sent in self._sent.values())
+
     def state(self) -> list[SentState]:
         return [SentState(s.client_id, s.intent_id, s.instrument, s.state, s.asked) for s in self._sent.values()]
 

@@ -52,7 +52,7 @@ from portfolio.equity import CannotValue
 
 CLOCK, KILL_FILE, HOUSEKEEPING = "clock", "kill_file", "housekeeping"
 _HOUSEKEEPING_S = 0.5
-_ASK_AGAIN_S = 1.0
+_ASK_AGAIN_S = 0.1
 
 
 class Clock(Protocol):
@@ -450,7 +450,7 @@ class Live:
             now = asyncio.get_running_loop().time()
             if now > deadline:
                 break
-            if now > asked + _ASK_AGAIN_S:  # a cancel that overtook its order was refused: ask again
+            if now > asked + _ASK_AGAIN_S and core.router.unasked:  # a cancel that overtook its order was refused
                 door.command("cancel", "daemon", {"reason": self._reason})
                 asked = now
         left = ending.open_orders(core)
