@@ -34,8 +34,8 @@ check: $(DEV) $(PROJECT) ## formatting, lint, types, and who may import whom
 bench: $(DEV) $(PROJECT) ## run the benchmarks
 	$(BIN)/python -m benchmarks
 
-soak: $(DEV) $(PROJECT) ## run the daemon against the sandbox for SECONDS (1800) and look at what grows
-	$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS))
+soak: $(DEV) $(PROJECT) ## run the daemon beside the sandbox for SECONDS (1800), or DAYS of half a minute, and look at what grows
+	$(BIN)/python -m benchmarks.soak $(if $(DAYS),--days $(DAYS),$(if $(SECONDS),--seconds $(SECONDS)))
 
 campaign: $(DEV) $(PROJECT) ## the property tests, with 20,000 examples each
 	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -m property --hypothesis-profile=campaign

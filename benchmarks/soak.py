@@ -1,5 +1,8 @@
 """Run the daemon against the sandbox for a long time and look at what grows: ``python -m benchmarks.soak``.
 
+With ``--days N`` time runs 2,880 times as fast as the wall's for both: a day of a quiet market in half a minute, with
+the roll-over of its connection that each day asks for. Not one may be missing, and nothing may be lost in any.
+
 A sandbox and ``argus run`` are processes of their own. Once a second the daemon is asked for its figures by the control
 socket. After a warm-up (60 s, or a quarter of a short run) it must hear at least 1,000 messages a second, be late by
 less than 20 ms at the 99th percentile of every minute, grow by less than 32 MiB, and have as many tasks, open files and
@@ -20,13 +23,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bus import money
-from bus.events import Trade
+from bus.clock import DAY, SECOND
+from bus.events import FeedLost, FeedRetired, Trade
 from bus.journal import Chain
 from daemon.errors import NotRunning, TimedOut
 from daemon.live import state
@@ -37,11 +43,12 @@ from daemon.session import Session
 LAG_S, GROWTH_MIB, RATE = 0.020, 32.0, 1_000.0
 CONSTANT = ("tasks", "asyncio_tasks", "files", "threads")
 FLOOD = 1_200
+DAYS_RATE, ACTIVITY = 2_880.0, 0.002
 LINES = 30
 
 CONFIG = """
 [trading.bars]
-intervals = ["1s", "1m"]
+intervals = [{bars}]
 [[trading.strategies]]
 use = "strategies.ema_cross:EmaCross"
 params = {{ fast = 4, slow = 12 }}
@@ -49,6 +56,7 @@ params = {{ fast = 4, slow = 12 }}
 venue = "binance"
 instruments = ["binance:BTC/USDT"]
 streams = ["trade", "quote", "book"]
+{ages}
 [process]
 out_dir = "{root}/sessions"
 state_dir = "{root}/state"
@@ -56,22 +64,51 @@ kill_file = "{root}/KILL"
 [process.endpoints.binance]
 ws = ["{ws}"]
 rest = "{rest}"
+[test]
+rate = {rate}
+since_ns = {since_ns}
 """
+# Where a second is a moment of half an hour, what is younger is not old.
+PATIENT = """max_age_s = { trade = 7200, quote = 7200, book = 7200 }
+[trading.limits]
+stale_data_threshold_s = 7200
+missed_after_s = 7200"""
 
 
-def soak(seconds: float, root: Path) -> dict[str, Any]:
-    """The figures of a run of ``seconds`` after its warm-up, and what of them was too much."""
-    with _sandbox("--flood", str(FLOOD)) as said:
+def soak(root: Path, seconds: float, days: float = 0.0) -> dict[str, Any]:
+    """The figures of a run of ``seconds`` after its warm-up, or of ``days``, and what of them was too much."""
+    words = ["--rate", f"{DAYS_RATE:g}", "--activity", f"{ACTIVITY:g}"] if days else ["--flood", str(FLOOD)]
+    with _sandbox(*words) as said:
         config = root / "argus.toml"
-        config.write_text(CONFIG.format(root=root, **said["venues"]["binance"]), "utf-8")
+        how = {"bars": '"15m"', "ages": PATIENT} if days else {"bars": '"1s", "1m"', "ages": ""}
+        config.write_text(CONFIG.format(root=root, **how, **said["venues"]["binance"], **said["clock"]), "utf-8")
+        seconds = days * DAY / SECOND / DAYS_RATE if days else seconds
         with _daemon(config, root / "run.out") as daemon:
             samples = _samples(Client(root / "state"), seconds, min(60.0, seconds / 4))
+            report = _report(said["faults"])
             daemon.terminate()
             code = daemon.wait(60)
-    again = _again(root)
+    again, figures = _again(root), _judged(samples)
     exceeded = [f"exit code {code}"] if code else []
-    figures = _judged(samples)
-    return {**figures, **again, "exit_code": code, "exceeded": exceeded + figures["exceeded"] + again["exceeded"]}
+    if days:
+        exceeded += _days_missed(days, again, report)
+        figures["slow"] = []  # two days a minute is as fast as it goes
+    exceeded += figures["exceeded"] + again["exceeded"]
+    return {**figures, **again, "exit_code": code, "exceeded": exceeded}
+
+
+def _days_missed(days: float, again: dict[str, Any], report: dict[str, Any]) -> list[str]:
+    """What a market that went on for ``days`` would not have let pass."""
+    missed = []
+    if again["days"] < days or again["roll_overs"] < int(days):
+        missed.append(f"{again['roll_overs']} roll-overs in {again['days']} days")
+    if again["lost"]:
+        missed.append(f"{again['lost']} connections lost")
+    if report["fired"] or report["broken"]:
+        missed.append(f"the venue had to act: {report['fired']} {report['broken']}")
+    if (behind := report["venues"]["binance"]["behind_s"]) > 0.01 * DAY / SECOND:
+        missed.append(f"the market was {behind:.0f} s behind its clock")
+    return missed
 
 
 @contextmanager
@@ -84,6 +121,13 @@ def _sandbox(*words: str) -> Iterator[dict[str, Any]]:
             yield said
         finally:
             sandbox.terminate()
+
+
+def _report(faults: str) -> dict[str, Any]:
+    """What the sandbox says of its clients."""
+    with urllib.request.urlopen(faults, timeout=20) as answer:
+        report: dict[str, Any] = json.load(answer)
+    return report
 
 
 @contextmanager
@@ -112,12 +156,13 @@ def _samples(client: Client, seconds: float, warm_up_s: float) -> list[dict[str,
     begun, samples = time.monotonic() + warm_up_s, []
     every = next_line = max(1.0, seconds / LINES)
     while (passed := time.monotonic() - begun) < seconds:
-        latest = {"at_s": passed, **client.get("metrics")}
-        if passed >= 0:
-            samples.append(latest)
-        if passed >= next_line - every - warm_up_s:
-            next_line += every
-            _tell(latest)
+        with suppress(TimedOut):  # as late as that; it says so itself the next time
+            latest = {"at_s": passed, **client.get("metrics")}
+            if passed >= 0:
+                samples.append(latest)
+            if passed >= next_line - every - warm_up_s:
+                next_line += every
+                _tell(latest)
         time.sleep(max(0.0, 1.0 - (time.monotonic() - begun - passed)))
     return samples
 
@@ -169,23 +214,35 @@ def _again(root: Path) -> dict[str, Any]:
     kept = state.read(root / "state")
     assert kept is not None
     verified = subprocess.run(_argus("verify", kept.session), capture_output=True, check=False, text=True)
-    trades = odd = last = 0
+    trades = odd = last = first_ns = 0
+    heard = Counter[type]()
 
     def note(trade: Trade) -> None:
-        nonlocal trades, odd, last
+        nonlocal trades, odd, last, first_ns
         odd += bool(last) and trade.id != last + 1
-        trades, last = trades + 1, trade.id
+        trades, last, first_ns = trades + 1, trade.id, first_ns or trade.local_ns
 
     chain = Chain()
     fold = Refold(Session.open(Path(kept.session)), chain)
     fold.core.bus.subscribe(Trade, note)
+    for kind in (FeedRetired, FeedLost):
+        fold.core.bus.subscribe(kind, lambda event: heard.update([type(event)]))
     fold.run(lambda: bool(chain.seal()))
     exceeded = []
     if verified.returncode:
         exceeded.append(f"does not verify: {verified.stdout}{verified.stderr}")
     if odd or not trades:
         exceeded.append(f"{trades} trades heard, {odd} of them not the next one")
-    return {"verified": not verified.returncode, "trades": trades, "odd": odd, "exceeded": exceeded}
+    return {
+        "verified": not verified.returncode,
+        "inputs": fold.inputs,
+        "days": round((fold.core.clock.now - first_ns) / DAY, 3),
+        "trades": trades,
+        "odd": odd,
+        "roll_overs": heard[FeedRetired],
+        "lost": heard[FeedLost],
+        "exceeded": exceeded,
+    }
 
 
 def _argus(*words: str) -> list[str]:
@@ -195,13 +252,16 @@ def _argus(*words: str) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="a long run; the last line of stdout is one JSON object")
     parser.add_argument("--seconds", type=float, default=1_800.0, help="after the warm-up (1800)")
+    parser.add_argument("--days", type=float, default=0.0, help="days of the market's time instead, half a minute each")
     arguments = parser.parse_args()
     money.install()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that sandbox and daemon end with it
     with tempfile.TemporaryDirectory(prefix="argus-soak-", dir=os.environ.get("TMPDIR")) as root:
-        figures = soak(arguments.seconds, Path(root))
-        if figures["exit_code"]:
+        try:
+            figures = soak(Path(root), arguments.seconds, arguments.days)
+        except NotRunning:
             print(Path(root, "run.out").read_text("utf-8"), file=sys.stderr)
+            raise
     print(json.dumps(figures))
     return 1 if figures["exceeded"] or figures["slow"] else 0
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from random import Random
@@ -185,7 +186,8 @@ class Connection:
         while True:
             standby = self._standby = await self._open(held=True)
             await standby.stirred.wait()
-            await self._clock.sleep(self._terms.overlap_s if standby.is_usable else self._backoff.next_s())
+            overlap_s = self._clock.patience_s(self._terms.overlap_s)
+            await self._clock.sleep(overlap_s if standby.is_usable else self._backoff.next_s())
             if standby.is_usable:
                 await self._hand_over(link, standby)
                 return
@@ -302,18 +304,20 @@ class Connection:
     async def _watch(self, link: Link) -> None:
         """Is anybody there? And is it old? Not all connections grow old at the same moment."""
         heard = asked = looks = 0
-        life_ns = self._terms.life_s * self._chance.uniform(0.95, 1.0) * SECOND
+        quiet_s = self._clock.patience_s(self._terms.quiet_s)
+        life_s = self._terms.life_s * self._chance.uniform(0.95, 1.0) or math.inf
         while True:
-            await self._clock.sleep(self._terms.quiet_s)
-            if self._terms.life_s and self._clock.now() - link.opened_ns >= life_ns:
+            left_s = life_s - (self._clock.now() - link.opened_ns) / SECOND
+            await self._clock.sleep(min(quiet_s, left_s) if left_s > 0 else quiet_s)
+            if left_s <= quiet_s:
                 link.due.set()
             looks = looks + 1 if link.asking and link.asking == asked else 0
             silent, heard = link.messages == heard, link.messages
             if looks and silent:
-                self._lose(link, f"silent, and no answer to a ping for {self._terms.quiet_s:g} s")
+                self._lose(link, f"silent, and no answer to a ping for {quiet_s:g} s")
                 return
             if looks > 1:
-                self._lose(link, f"no answer to a ping for {looks * self._terms.quiet_s:g} s")
+                self._lose(link, f"no answer to a ping for {looks * quiet_s:g} s")
                 return
             if silent:
                 link.doubt()

@@ -61,17 +61,20 @@ class Freshness:
             self._clock.at(now + LOOK_NS, self._look)
 
     def _look(self) -> None:
-        now = self._clock.now
+        now, stale, changed = self._clock.now, self.stale, False
         for stream in self._streams:
+            awaited = stream.is_awaited
             why = stream.too_old(now)
-            known = (stream.instrument, stream.name) in self.stale
+            known = bool(stale) and (stream.instrument, stream.name) in stale
             if why and not known:
-                self.stale[stream.instrument, stream.name] = why
+                stale[stream.instrument, stream.name] = why
                 self._bus.publish(StreamStale(now, stream.instrument, stream.name, why))
             elif not why and known:
-                del self.stale[stream.instrument, stream.name]
+                del stale[stream.instrument, stream.name]
                 self._bus.publish(StreamFresh(now, stream.instrument, stream.name))
-        self._mark()
+            changed = changed or bool(why) is not known or stream.is_awaited is not awaited
+        if changed:
+            self._mark()
         self._clock.at(now + LOOK_NS, self._look)
 
     def _mark(self) -> None:
@@ -101,7 +104,7 @@ class _Stream:
         self._kept = kept
         self._said: Any = None
         self._new_ns = 0
-        self._offsets: deque[int] = deque(maxlen=OFFSETS_KEPT)
+        self._offsets = _Least(OFFSETS_KEPT)
 
     def begin(self, now: int, *, expecting: bool) -> None:
         self._new_ns, self._expected = now, expecting
@@ -123,11 +126,37 @@ class _Stream:
             return f"nothing new for {age / SECOND:.1f} s" if self.heard else f"nothing came in {age / SECOND:.1f} s"
         if latest is None or not latest.venue_ns:
             return ""
-        behind = now - latest.venue_ns - min(self._offsets, default=latest.local_ns - latest.venue_ns)
+        offset = latest.local_ns - latest.venue_ns
+        behind = now - latest.venue_ns - self._offsets.least(offset)
         if behind > self._max_age_ns + _TOLERANCE_NS:
             return f"what comes is {behind / SECOND:.1f} s old"
-        self._offsets.append(latest.local_ns - latest.venue_ns)
+        self._offsets.append(offset)
         return ""
+
+
+class _Least:
+    """The least of the latest so many numbers. Of those only the ones that may yet come to be it are kept: each is
+    less than all that came after it.
+    """
+
+    __slots__ = ("_count", "_kept", "_rising")
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._count = 0
+        self._rising: deque[tuple[int, int]] = deque()
+
+    def append(self, number: int) -> None:
+        rising = self._rising
+        while rising and rising[-1][1] >= number:
+            rising.pop()
+        self._count += 1
+        rising.append((self._count, number))
+        if rising[0][0] <= self._count - self._kept:
+            rising.popleft()
+
+    def least(self, default: int) -> int:
+        return self._rising[0][1] if self._rising else default
 
 
 _CONTENT: Mapping[str, Callable[[Any], object]] = {

@@ -175,7 +175,8 @@ class NativeFeed:
         listed_ns = began = self._clock.now()
         self._asks.want(listing)
         self._ask_for_past(began)
-        while self._asks.is_busy and self._clock.now() - began < PAST_WITHIN_S * SECOND:
+        within_s = self._clock.patience_s(PAST_WITHIN_S)
+        while self._asks.is_busy and self._clock.now() - began < within_s * SECOND:
             await self._clock.sleep(LOOK_S)
         for tended in self.lines:
             crew.start(tended.connection.run())
@@ -208,7 +209,7 @@ class NativeFeed:
     def _subscribe_again(self, bad: Collection[tuple[str, str]], now: int) -> None:
         for tended in self.lines:
             ill = {topic for topic, what in tended.line.topics.items() if what in bad}
-            if not ill or tended.connection.open_s < _PATIENCE_S:
+            if not ill or tended.connection.open_s < self._clock.patience_s(_PATIENCE_S):
                 continue  # who has only just begun to listen may yet hear something
             if len(ill) == len(tended.line.topics):
                 if tended.renewal.is_due(now):

@@ -13,16 +13,25 @@ from feeds.port import Time
 
 _LOOKS = 25
 """How often in a window somebody who waits for room looks whether there is some."""
+MACHINE_S = 0.5
+"""Of the wall's time: however fast the feeds' time runs, the least that a process is given to come round to something.
+"""
 
 
 class RimClock:
-    """The rim's time, and waits on it."""
+    """The rim's time, and waits on it. What a venue allows is counted by it; what is waited for because another process
+    may be slow, or ours, is ``patience_s``: a day may pass in a minute, a loopback's answer takes what it takes.
+    """
 
     def __init__(self, time: Time) -> None:
         self._time = time
 
     def now(self) -> int:
         return self._time.read()
+
+    def patience_s(self, seconds: float) -> float:
+        """So long, but never less than ``MACHINE_S`` on the wall."""
+        return max(seconds, MACHINE_S * self._time.rate)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(self._time.wait_s(self._time.read() + round(seconds * SECOND)))

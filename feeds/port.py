@@ -102,7 +102,10 @@ returns, everything that follows from them has happened; nothing waits in betwee
 
 
 class Time(Protocol):
-    """The rim's time, in ns UTC. It may run faster than the wall where a sandbox's does."""
+    """The rim's time, in ns UTC. It may run ``rate`` times as fast as the wall where a sandbox's does."""
+
+    @property
+    def rate(self) -> float: ...
 
     def read(self) -> int: ...
 

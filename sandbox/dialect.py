@@ -14,6 +14,7 @@ from sandbox.wire import PING, PONG, Connection, frame
 
 POLICY = 1008
 JITTER_NS = 5_000_000  # of the wall's time
+ANSWER_NS = 2 * SECOND  # of the wall's time, the least a client has to answer a ping
 
 
 class Limits(NamedTuple):
@@ -165,6 +166,8 @@ class Dialect:
             connection.send(frame(payload))
 
     def _look_after(self, connection: Connection, now_ns: int) -> None:
+        if connection.closed:
+            return
         life_ns = self.faults.life_ns.get(self.name) or self.faults.life_of_all_ns or self.limits.life_ns
         age = now_ns - connection.opened_ns
         if connection.announce:
@@ -181,7 +184,7 @@ class Dialect:
 
     def _ping(self, connection: Connection, now_ns: int) -> None:
         silent = now_ns - connection.pinged_ns
-        if not connection.ponged and silent >= self.limits.pong_within_ns:
+        if not connection.ponged and silent >= max(self.limits.pong_within_ns, ANSWER_NS * self.clock.rate):
             self.broken["pong"] += 1
             connection.close(POLICY, "Pong timeout", "no pong")
         elif connection.ponged and silent >= self.limits.ping_every_ns:

@@ -25,10 +25,12 @@ from feeds.port import Counts, VenueProtocol
 Accept = Callable[[Sequence[Input], VenueProtocol], None]
 
 FLUSH_EVERY_NS = SECOND
-"""How long an input that led to no record may wait in memory."""
+"""How long an input that led to no record may wait in memory, on the wall."""
 
 
 class Time(Protocol):
+    rate: float
+
     def read(self) -> int: ...
 
 
@@ -79,6 +81,7 @@ class Door:
         self._on_wake = on_wake
         self._last = 0
         self._flushed = 0
+        self._flush_every_ns = round(FLUSH_EVERY_NS * time.rate)
         self._due = NEVER
 
     @property
@@ -112,7 +115,7 @@ class Door:
         self.accepted += len(items)
         if core.chain.pending:
             self._commit()
-        elif last - self._flushed > FLUSH_EVERY_NS:
+        elif last - self._flushed > self._flush_every_ns:
             self._flush()
         if core.clock.due != self._due:
             self._due = core.clock.due

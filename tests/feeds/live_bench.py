@@ -51,6 +51,7 @@ class TurnedRim(RimClock):
     """The rim's clock on a sandbox's: waits end when the test has turned it so far."""
 
     def __init__(self, clock: TurnedClock) -> None:
+        super().__init__(clock)
         self._clock = clock
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = 0

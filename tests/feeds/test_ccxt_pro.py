@@ -215,6 +215,8 @@ async def test_changes_of_a_book_that_never_was_are_refused_and_so_is_nonsense()
 
 
 class Clock:
+    rate = 1.0
+
     def read(self) -> int:
         return 1
 

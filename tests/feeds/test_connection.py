@@ -11,7 +11,7 @@ from bus.clock import DAY, SECOND
 from bus.events import FeedLost, FeedOpened
 from feeds.binance.live import BinanceDialect
 from feeds.crew import Crew
-from feeds.pace import Allowance, Backoff
+from feeds.pace import Allowance, Backoff, RimClock
 from sandbox.clock import TurnedClock
 from tests.feeds.live_bench import TurnedRim, world
 
@@ -114,3 +114,11 @@ async def test_a_socket_is_let_go_before_the_venue_s_day_is_over():
     for futures in (False, True):
         terms = BinanceDialect(futures=futures).terms
         assert (terms.life_s + terms.overlap_s + 600) * SECOND < DAY
+
+
+async def test_however_fast_time_runs_a_process_is_given_half_a_second_of_the_wall():
+    class Fast(TurnedClock):
+        rate = 1_500.0
+
+    assert RimClock(TurnedClock(0)).patience_s(3.0) == 3.0
+    assert RimClock(Fast(0)).patience_s(3.0) == 750.0

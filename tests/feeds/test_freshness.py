@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bus.bus import Bus
 from bus.clock import SECOND, Clock
 from bus.events import Quote, StreamFresh, StreamStale, Trade
 from bus.market import Market
 from bus.values import Side
-from feeds.freshness import LOOK_NS, Freshness, Watched
+from feeds.freshness import LOOK_NS, Freshness, Watched, _Least
 
 T0 = 1_700_000_000 * SECOND
 NAME = "binance:BTC/USDT"
@@ -130,3 +134,12 @@ def test_a_replay_watches_what_it_hears():
     stage.turn_to(10)
 
     assert [event.stream for event in stage.said] == ["quote"]
+
+
+@pytest.mark.property
+@given(st.lists(st.integers(-5, 5)), st.integers(1, 6))
+def test_the_least_of_the_latest_is_what_looking_at_all_of_them_says(numbers: list[int], kept: int):
+    least = _Least(kept)
+    for count, number in enumerate(numbers, 1):
+        least.append(number)
+        assert least.least(0) == min(numbers[max(0, count - kept) : count])
