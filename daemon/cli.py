@@ -18,7 +18,6 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 
 from bus import money
 from daemon.commands import control as operating
@@ -30,6 +29,19 @@ from daemon.commands.sandbox import sandbox
 from daemon.commands.service import fleet, install_service
 from daemon.commands.settings import config as settings
 from daemon.commands.why import why
+from daemon.commands.words import (
+    ConfigFile,
+    Interval,
+    Json,
+    Moved,
+    OfInstrument,
+    Out,
+    Overrides,
+    SessionDir,
+    say_json,
+    stderr,
+    stdout,
+)
 from daemon.errors import (
     CLEAN,
     CONFIG,
@@ -54,19 +66,10 @@ app = typer.Typer(
 UPPER = {"demo": "sandbox.demo:run"}
 """Commands of the layers above this one, by name: resolved when they are used."""
 
-_out = Console(soft_wrap=True, highlight=False)
-_err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-Json = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
-SessionDir = Annotated[Path, typer.Argument(metavar="SESSION", help="The session's directory.")]
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE…", help="Recordings (.jsonl[.zst|.gz]) or tables (.parquet, .csv[.gz]).")
 ]
 Venue = Annotated[str | None, typer.Option(help="The venue, where a recording does not say it itself.")]
-OfInstrument = Annotated[str | None, typer.Option("--instrument", help="What a table is of, as binance:BTC/USDT.")]
-Interval = Annotated[
-    list[str] | None, typer.Option("--interval", help="Length of bars, as 1s, 1m, 1h; may be repeated.")
-]
 
 
 def main() -> None:
@@ -78,7 +81,7 @@ def main() -> None:
 
     money.install()
     if found := intruders():
-        _err.print("\n".join(found), style="red", markup=False)
+        stderr.print("\n".join(found), style="red", markup=False)
         sys.exit(ERROR)
     sys.path.append(os.getcwd())  # a user's own strategies live where they work; behind everything installed
     sys.exit(guarded(app))
@@ -100,7 +103,7 @@ def guarded(call: Callable[[], Any]) -> int:
             raise
         from daemon.setup.credentials import redact
 
-        _err.print(redact(f"argus: {error}"), style="red", markup=False)
+        stderr.print(redact(f"argus: {error}"), style="red", markup=False)
         return code
     return CLEAN
 
@@ -140,15 +143,13 @@ def replay(
         list[str] | None, typer.Option(help="k=v,k=v or a JSON object; one for each --strategy, in order.")
     ] = None,
     interval: Interval = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file; see config/examples/everything.toml.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")] = None,
+    config: ConfigFile = None,
+    set_: Overrides = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the simulated venue's draws.")] = None,
     venue: Venue = None,
     instrument: OfInstrument = None,
     speed: Annotated[str, typer.Option(help="max, or times real time: 1, 10, …")] = "max",
-    out: Annotated[
-        Path | None, typer.Option(help="The session's directory; a new one under var/sessions otherwise.")
-    ] = None,
+    out: Out = None,
     json: Json = False,
 ) -> None:
     """Run recorded market data through strategies, the risk gate and the simulated venue."""
@@ -172,22 +173,22 @@ def replay(
         credentials.here(),
     )
     for note in surroundings.notes(request.environ):
-        _err.print(credentials.redact(note), markup=False)
+        stderr.print(credentials.redact(note), markup=False)
     if config is None:
-        print_terms(_err, daemon.resolve(request).trading)
+        print_terms(stderr, daemon.resolve(request).trading)
     with progress("replaying") as watch:
-        result = asyncio.run(daemon.replay(request, watch, lambda text: _err.print(text, style="yellow", markup=False)))
-    print_result(_err if json else _out, _err, result)
+        result = asyncio.run(
+            daemon.replay(request, watch, lambda text: stderr.print(text, style="yellow", markup=False))
+        )
+    print_result(stderr if json else stdout, stderr, result)
     if json:
-        _json(result.summary)
+        say_json(result.summary)
 
 
 @app.command()
 def verify(
     session: SessionDir,
-    data: Annotated[
-        list[Path] | None, typer.Option(help="Where the recording is now, if it moved; once per file.")
-    ] = None,
+    data: Moved = None,
     json: Json = False,
 ) -> None:
     """Run a session again and compare every record; exit 1 names the first that differs."""
@@ -197,13 +198,14 @@ def verify(
     with progress("verifying") as watch:
         verdict = asyncio.run(verifier.verify(Session.open(session), data or (), watch))
     for note in verdict.notes:
-        _err.print(note, style="yellow", markup=False)
+        stderr.print(note, style="yellow", markup=False)
     if verdict.equal:
-        _out.print(f"{verdict.same} records, every one the same")
+        stdout.print(f"{verdict.same} records, every one the same")
     else:
-        _out.print(verdict.difference, markup=False)
+        stdout.print(verdict.difference, markup=False)
     if json:
-        _json({"equal": verdict.equal, "same": verdict.same, "difference": verdict.difference, "notes": verdict.notes})
+        found = {"equal": verdict.equal, "same": verdict.same, "difference": verdict.difference}
+        say_json({**found, "notes": verdict.notes})
     if not verdict.equal:
         raise typer.Exit(ERROR)
 
@@ -264,9 +266,9 @@ def export(
     if layout:
         written += layouts.write(opened, layout, to)
     for path in written:
-        _out.print(str(path), markup=False)
+        stdout.print(str(path), markup=False)
     if json:
-        _json({"session": str(session), "files": [str(path) for path in written]})
+        say_json({"session": str(session), "files": [str(path) for path in written]})
 
 
 @app.command()
@@ -279,9 +281,9 @@ def report(session: SessionDir, json: Json = False) -> None:
     opened = Session.open(session)
     exporter.export(opened)
     page = write_report(opened, opened.manifest.get("metrics"))
-    _out.print(str(page), markup=False)
+    stdout.print(str(page), markup=False)
     if json:
-        _json({"session": str(session), "report": str(page)})
+        say_json({"session": str(session), "report": str(page)})
 
 
 @app.command()
@@ -298,11 +300,11 @@ def doctor(
     for finding in findings:
         mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}[finding.status]
         todo = f" → {finding.todo}" if finding.todo else ""
-        _out.print(mark, end=" ")
-        _out.print(credentials.redact(f"{finding.name}: {finding.detail}{todo}"), markup=False)
+        stdout.print(mark, end=" ")
+        stdout.print(credentials.redact(f"{finding.name}: {finding.detail}{todo}"), markup=False)
     failed = any(finding.status == "fail" for finding in findings)
     if json:
-        _json({"ok": not failed, "findings": [[f.name, f.status, f.detail, f.todo] for f in findings]})
+        say_json({"ok": not failed, "findings": [[f.name, f.status, f.detail, f.todo] for f in findings]})
     if failed:
         raise typer.Exit(ERROR)
 
@@ -314,9 +316,9 @@ def demo(
 ) -> None:
     """Trade an invented market live, on paper, and show the result. Needs no network and no data."""
     module, _, name = UPPER["demo"].partition(":")
-    summary = getattr(importlib.import_module(module), name)(_out, _err, for_)
+    summary = getattr(importlib.import_module(module), name)(stdout, stderr, for_)
     if json:
-        _json(summary)
+        say_json(summary)
 
 
 app.command()(sandbox)
@@ -369,13 +371,13 @@ def parse_speed(text: str) -> float | None:
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[float], None] | None]:
     """A bar with rate and time left on a terminal, nothing elsewhere."""
-    if not _err.is_terminal:
+    if not stderr.is_terminal:
         yield None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn(what), BarColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn())
-    with Progress(*columns, console=_err, transient=True) as bar:
+    with Progress(*columns, console=stderr, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda fraction: bar.update(task, completed=fraction)
 
@@ -384,11 +386,6 @@ def _journal_of(session: Path) -> Path:
     from daemon.session import Session
 
     return Session.open(session).journal
-
-
-def _json(value: Any) -> None:
-    sys.stdout.write(orjson.dumps(value).decode() + "\n")
-    sys.stdout.flush()
 
 
 __all__: Sequence[str] = ("app", "main")

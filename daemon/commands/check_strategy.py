@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
+
+from daemon.commands.words import Json, Overrides, say_json, stdout
 
 if TYPE_CHECKING:
     from daemon.proof.check_strategy import Verdict
@@ -27,12 +27,10 @@ def check_strategy(
         list[str] | None, typer.Option(help="What a table is of, as binance:BTC/USDT; one for each table of bars.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with the session's settings.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")] = False,
+    set_: Overrides = None,
+    json: Json = False,
 ) -> None:
     """Try to fool a strategy with the future, and watch what it does besides answering; exit 1 if anything moved."""
-    from rich.console import Console
-
     from daemon.app import Request
     from daemon.cli import parse_params, progress
     from daemon.errors import ERROR
@@ -51,11 +49,10 @@ def check_strategy(
     )
     with progress("attacking") as watch:
         verdict = checker.check(request, cuts=cuts, bars=bars, watch=watch)
-    out = Console(soft_wrap=True, highlight=False)
     for line in lines(verdict):
-        out.print(line, markup=False)
+        stdout.print(line, markup=False)
     if json:
-        sys.stdout.write(orjson.dumps(checker.document(verdict)).decode() + "\n")
+        say_json(checker.document(verdict))
     if not verdict.clean:
         raise typer.Exit(ERROR)
 

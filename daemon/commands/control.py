@@ -5,51 +5,61 @@ Exit codes: 0 done, 1 refused (the process says why), 3 nothing runs there, 5 it
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 
+from daemon.commands.words import Json, Overrides, say_json, stdout
 from daemon.errors import Usage
 from daemon.operating.client import TIMEOUT_S, Client
-
-_out = Console(soft_wrap=True, highlight=False)
 
 StateDir = Annotated[
     Path | None, typer.Option("--state-dir", help="Of the process to talk to; the configuration's otherwise.")
 ]
-ConfigFile = Annotated[Path | None, typer.Option(help="The process's TOML file; see config/examples/everything.toml.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
+ItsConfig = Annotated[Path | None, typer.Option(help="The process's TOML file; see config/examples/everything.toml.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")]
 Reason = Annotated[str, typer.Option(help="For the record.")]
-Json = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
 Switch = Annotated[str, typer.Argument(metavar="on|off")]
 
 
-def client(state_dir: Path | None, config: Path | None, overrides: list[str] | None, timeout_s: float) -> Client:
+def client(
+    state_dir: StateDir = None, config: ItsConfig = None, set_: Overrides = None, timeout: Timeout = TIMEOUT_S
+) -> Client:
     if state_dir is None:
         from config import load
         from daemon.setup.credentials import here
 
-        state_dir = load.load(config, overrides or (), here()).process.state_dir
-    return Client(state_dir, timeout_s)
+        state_dir = load.load(config, set_ or (), here()).process.state_dir
+    return Client(state_dir, timeout)
 
 
-def status(
-    state_dir: StateDir = None,
-    config: ConfigFile = None,
-    set_: Overrides = None,
-    timeout: Timeout = TIMEOUT_S,
-    json: Json = False,
-) -> None:
+def asking(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options that say which process is meant: it is handed the client to that as ``to``."""
+    own = inspect.signature(command, eval_str=True).parameters
+    which = inspect.signature(client, eval_str=True).parameters
+
+    def asked(**words: Any) -> None:
+        to = client(**{name: words.pop(name) for name in which})
+        command(to=to, **words)
+
+    its = [one for one in own.values() if one.name not in ("to", "json")]
+    taken = [*its, *which.values(), own["json"]]
+    asked.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]  # what inspect and typer look at
+    asked.__annotations__ = {one.name: one.annotation for one in taken}
+    asked.__name__, asked.__doc__ = command.__name__, command.__doc__
+    return asked
+
+
+@asking
+def status(to: Client, json: Json = False) -> None:
     """Say what the running process is doing; exit 3 where none runs, 5 where it gives no answer."""
-    found = client(state_dir, config, set_, timeout).status()
+    found = to.status()
     if json:
-        _json(found)
+        say_json(found)
         return
     pending = f", {found['mode_pending']} from the next start on" if found["mode_pending"] else ""
     routing = "" if found["routing"] else ", routing off"
@@ -65,17 +75,12 @@ def status(
         _line(f"  found: {what}")
 
 
-def findings(
-    state_dir: StateDir = None,
-    config: ConfigFile = None,
-    set_: Overrides = None,
-    timeout: Timeout = TIMEOUT_S,
-    json: Json = False,
-) -> None:
+@asking
+def findings(to: Client, json: Json = False) -> None:
     """List what somebody should look at; a critical one keeps trading from being armed until it is acknowledged."""
-    found = client(state_dir, config, set_, timeout).get("findings")
+    found = to.get("findings")
     if json:
-        _json(found)
+        say_json(found)
         return
     for one in found["findings"]:
         seen = f" (seen by {one['by']})" if one["by"] else ""
@@ -86,18 +91,11 @@ def findings(
 def plain(name: str, says: str) -> Callable[..., None]:
     """A command that takes nothing but a reason."""
 
-    def command(
-        reason: Reason = "",
-        state_dir: StateDir = None,
-        config: ConfigFile = None,
-        set_: Overrides = None,
-        timeout: Timeout = TIMEOUT_S,
-        json: Json = False,
-    ) -> None:
-        _give(name, {"reason": reason}, client(state_dir, config, set_, timeout), json)
+    def command(to: Client, reason: Reason = "", json: Json = False) -> None:
+        _give(name, {"reason": reason}, to, json)
 
     command.__name__, command.__doc__ = name, says
-    return command
+    return asking(command)
 
 
 arm = plain("arm", "Let orders through.")
@@ -112,73 +110,63 @@ reload = plain(
 )
 
 
+@asking
 def routing(
+    to: Client,
     switch: Switch,
     reason: Reason = "",
-    state_dir: StateDir = None,
-    config: ConfigFile = None,
-    set_: Overrides = None,
-    timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> None:
     """Off: strategies go on, what they want is noted and refused."""
-    _give("routing", {"on": _switch(switch), "reason": reason}, client(state_dir, config, set_, timeout), json)
+    _give("routing", {"on": _switch(switch), "reason": reason}, to, json)
 
 
+@asking
 def mode(
+    to: Client,
     mode: Annotated[str, typer.Argument(metavar="paper|live")],
     reason: Reason = "",
-    state_dir: StateDir = None,
-    config: ConfigFile = None,
-    set_: Overrides = None,
-    timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> None:
     """Ask for another mode. No running process changes its own: it is noted as pending until the next start."""
-    _give("mode", {"mode": mode, "reason": reason}, client(state_dir, config, set_, timeout), json)
+    _give("mode", {"mode": mode, "reason": reason}, to, json)
 
 
+@asking
 def flatten(
+    to: Client,
     within: Annotated[float, typer.Option(metavar="SECONDS", help="How long to try.")] = 30.0,
     reason: Reason = "",
-    state_dir: StateDir = None,
-    config: ConfigFile = None,
-    set_: Overrides = None,
-    timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> None:
     """Close the gate, cancel what is open, close every position by market orders, verify, end."""
-    _give("flatten", {"within_s": within, "reason": reason}, client(state_dir, config, set_, timeout), json)
+    _give("flatten", {"within_s": within, "reason": reason}, to, json)
 
 
+@asking
 def ack(
+    to: Client,
     number: Annotated[int | None, typer.Argument(metavar="[NUMBER]", help="All that are open without one.")] = None,
     reason: Reason = "",
-    state_dir: StateDir = None,
-    config: ConfigFile = None,
-    set_: Overrides = None,
-    timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> None:
     """Say that you have looked at a finding."""
     payload = {"reason": reason, **({} if number is None else {"number": number})}
-    _give("ack", payload, client(state_dir, config, set_, timeout), json)
+    _give("ack", payload, to, json)
 
 
+@asking
 def preview(
+    to: Client,
     command: Annotated[str, typer.Argument(metavar="COMMAND", help="arm, halt, flatten, reload, …")],
     words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="As on=off, within_s=10.")] = None,
-    state_dir: StateDir = None,
-    config: ConfigFile = None,
-    set_: Overrides = None,
-    timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> None:
     """Say what a command would do now, without doing it."""
     payload = dict(_word(word) for word in words or ())
-    found = client(state_dir, config, set_, timeout).preview(command, payload)
+    found = to.preview(command, payload)
     if json:
-        _json(found)
+        say_json(found)
         return
     if not found["possible"]:
         _line(f"{command} is refused now: {found['why']}")
@@ -213,7 +201,7 @@ COMMANDS = (
 def _give(name: str, payload: Mapping[str, Any], to: Client, json: bool) -> None:
     answer = to.command(name, {key: value for key, value in payload.items() if value != ""})
     if json:
-        _json(answer)
+        say_json(answer)
     else:
         _line(f"{name}: done by {answer['who']}; trading is {answer['state']}")
 
@@ -237,8 +225,4 @@ def _word(text: str) -> tuple[str, Any]:
 
 
 def _line(text: str) -> None:
-    _out.print(text, markup=False)
-
-
-def _json(value: Any) -> None:
-    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    stdout.print(text, markup=False)

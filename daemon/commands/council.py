@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
-import typer
+from daemon.commands.words import Json, Moved, SessionDir, say_json, stdout
 
 if TYPE_CHECKING:
     from daemon.session import Session
 
 
 def council(
-    session: Annotated[Path, typer.Argument(metavar="SESSION", help="The session's directory.")],
-    data: Annotated[
-        list[Path] | None, typer.Option(help="Where the recording is now, if it moved; once per file.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")] = False,
+    session: SessionDir,
+    data: Moved = None,
+    json: Json = False,
 ) -> None:
     """Print the council's calibration: hit rate, Brier score, correlation and contribution of each voter, by regime."""
-    from rich.console import Console
     from rich.table import Table
 
     from daemon.errors import Usage
@@ -34,16 +29,15 @@ def council(
     if mode != "council":
         raise Usage(f"{session} ran in mode {mode}: nobody voted; replay it with --set council.mode=council")
     found = calibration.read(written) or made_again(written, data or ())
-    out = Console(soft_wrap=True, highlight=False)
     for name, part in calibration.parts(found):
         shown = Table(title=calibration.heading(name, part), title_justify="left", box=None)
         for column in calibration.COLUMNS:
             shown.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left")
         for row in calibration.rows(found, part):
             shown.add_row(*row)
-        out.print(shown, markup=False)
+        stdout.print(shown, markup=False)
     if json:
-        sys.stdout.write(orjson.dumps(found).decode() + "\n")
+        say_json(found)
 
 
 def made_again(written: Session, data: Sequence[Path]) -> dict[str, Any]:

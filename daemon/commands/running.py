@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
 
+from daemon.commands.words import ConfigFile, Json, Out, Overrides, say_json, stderr
 from daemon.errors import CLEAN
 
-_err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-ConfigFile = Annotated[Path | None, typer.Option(help="A TOML file; see config/examples/everything.toml.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
-Out = Annotated[Path | None, typer.Option(help="The session's directory; a new one under var/sessions otherwise.")]
 ForSeconds = Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="Stop after so long.")]
-Json = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
 
 
 def run(
@@ -53,11 +45,11 @@ def _session(
     from daemon.setup import credentials
 
     request = running.RunRequest(config, overrides or (), out, for_s, credentials.here(), mode)
-    say = Aside(lambda text: _err.print(text, markup=False), "console")
+    say = Aside(lambda text: stderr.print(text, markup=False), "console")
     ended = run_async(running.run(request, feeding.feeds, say=say))
     say.close()
-    _err.print(f"ended: {ended.reason}; exit code {ended.exit_code}", markup=False)
+    stderr.print(f"ended: {ended.reason}; exit code {ended.exit_code}", markup=False)
     if json:
-        sys.stdout.write(orjson.dumps(ended.summary).decode() + "\n")
+        say_json(ended.summary)
     if ended.exit_code != CLEAN:
         raise typer.Exit(ended.exit_code)

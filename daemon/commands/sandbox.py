@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from daemon.commands.words import stderr, stdout
 from daemon.errors import Usage
 
 RUN = "sandbox.command:run"
@@ -38,8 +38,8 @@ def sandbox(
             raise
         raise Usage("a sandbox needs aiohttp: pip install 'argus-trader[live]'") from missing
     command(
-        Console(soft_wrap=True, highlight=False),
-        Console(stderr=True, soft_wrap=True, highlight=False),
+        stdout,
+        stderr,
         recordings=recording or (),
         market=market,
         seed=seed,

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
+
+from daemon.commands.words import Json, say_json
 
 fleet = typer.Typer(no_args_is_help=True, help="Several agents side by side, each with its own settings and state.")
 
@@ -17,7 +18,7 @@ def install_service(
     user: Annotated[str, typer.Option(help="Whom it runs as.")] = "argus",
     state: Annotated[str, typer.Option(help="The folder it works in.")] = "/var/lib/argus",
     kind: Annotated[str, typer.Option(help="systemd, launchd or container; this platform's otherwise.")] = "",
-    out: Annotated[Path, typer.Option(help="The folder to write to; nothing is enabled or started.")] = Path("deploy"),
+    out: Annotated[Path, typer.Option(help="The folder to write to; nothing is enabled or started.")] = Path("service"),
 ) -> None:
     """Write the files that make a service of the daemon, and say what to do with them."""
     from daemon.errors import Usage
@@ -26,6 +27,8 @@ def install_service(
     kind = kind or (install.LAUNCHD if sys.platform == "darwin" else install.SYSTEMD)
     if kind not in install.FILES:
         raise Usage(f"--kind is {', '.join(install.FILES)}, not {kind!r}")
+    if out.resolve() == install.SOURCE.resolve():
+        raise Usage(f"{out} is where these files come from; name another folder with --out")
     for path in install.write(kind, install.Place.here(config, user, state), out):
         typer.echo(str(path))
     typer.echo(_NEXT[kind].format(out=out, user=user, state=state), err=True)
@@ -50,7 +53,7 @@ _NEXT = {
 def fleet_status(
     configs: Annotated[list[Path] | None, typer.Option("--config", help="An agent's configuration; repeat it.")] = None,
     state_dirs: Annotated[list[Path] | None, typer.Option("--state-dir", help="An agent's state; repeat it.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
     """Show every agent in a line; exit 3 where one is not running."""
     from rich.console import Console
@@ -69,7 +72,7 @@ def fleet_status(
         table.add_row(*(_cell(one, name) for name in _COLUMNS))
     Console(width=160, highlight=False).print(table)
     if json:
-        sys.stdout.write(orjson.dumps({"agents": found}).decode() + "\n")
+        say_json({"agents": found})
     if not all(one["running"] for one in found):
         raise typer.Exit(NOT_RUNNING)
 

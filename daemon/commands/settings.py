@@ -10,10 +10,11 @@ from typing import Annotated
 import orjson
 import typer
 
+from daemon.commands.words import Overrides
+
 config = typer.Typer(no_args_is_help=True, help="What can be set, what is set, and by whom.")
 
 File = Annotated[Path | None, typer.Option("--config", help="A TOML file; ARGUS_CONFIG's otherwise.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
 
 
 @config.command()

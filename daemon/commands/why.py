@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
+
+from daemon.commands.words import Json, Moved, say_json, stderr, stdout
 
 
 def why(
@@ -25,14 +25,10 @@ def why(
         list[str] | None,
         typer.Option(help="Run that bar with a change: close=PRICE, limits.max_notional=5000, …; may be repeated."),
     ] = None,
-    data: Annotated[
-        list[Path] | None, typer.Option(help="Where the recording is now, if it moved; once per file.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")] = False,
+    data: Moved = None,
+    json: Json = False,
 ) -> None:
     """Say what was decided at a closed bar, by whom, what stood in the way, and what would have changed it."""
-    from rich.console import Console
-
     from config.schema import parse_interval
     from daemon.cli import progress
     from daemon.errors import Usage
@@ -60,13 +56,12 @@ def why(
             before = explainer.run_with(again, key, explainer.UNCHANGED)
             flipped = before.outcome != found.facts.outcome
             said |= {"what_if": changes.words(), "was": explainer.decision(before), "flipped": flipped}
-    out = Console(soft_wrap=True, highlight=False)
     for note in again.notes:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(note, style="yellow", markup=False)
+        stderr.print(note, style="yellow", markup=False)
     for line in lines(said):
-        out.print(line, markup=False)
+        stdout.print(line, markup=False)
     if json:
-        sys.stdout.write(orjson.dumps(said).decode() + "\n")
+        say_json(said)
 
 
 def lines(said: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,6 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from daemon.session import replace_file
@@ -44,12 +43,13 @@ class Place:
         return cls(sys.executable, packages, found or f"{sys.executable} -P -m daemon", config, user, state)
 
 
+SOURCE = Path(__file__).parents[1] / "service"
 OPT = Place("/opt/argus/bin/python", "/opt/argus/lib/python3.11/site-packages/daemon", "/opt/argus/bin/argus")
 
 
 def render(name: str, place: Place) -> str:
     """One file's text. A container is the same everywhere; an agent's own (``argus@``) is under its instance's name."""
-    text = resources.files("daemon").joinpath("service", name).read_text("utf-8")
+    text = (SOURCE / name).read_text("utf-8")
     if name in FILES[ELSEWHERE]:
         return text
     at_home = any(path.startswith(("/home/", "/root/")) for path in (place.python, place.packages, place.argus))

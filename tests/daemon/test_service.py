@@ -107,12 +107,13 @@ def test_the_property_list_can_be_read():
 def test_the_command_writes_this_installation_into_them(outside, capsys):
     assert guarded(lambda: app(["install-service", "--config", "/etc/a/b.toml", "--kind", "systemd"])) == 0
 
-    text = (outside / "deploy" / "argus.service").read_text()
+    text = (outside / "service" / "argus.service").read_text()
     assert "run --config /etc/a/b.toml" in text
     assert f"{ROOT / 'daemon'}/operating/panic.py" in text
     assert "@" not in "".join(settings(text, "ExecStart"))
     assert "systemctl enable" in capsys.readouterr().err
     assert guarded(lambda: app(["install-service", "--kind", "upstart"])) == 2
+    assert guarded(lambda: app(["install-service", "--kind", "systemd", "--out", str(DEPLOY)])) == 2, "over its own"
 
 
 CHILD = """
