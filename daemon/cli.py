@@ -272,18 +272,30 @@ def export(
 
 
 @app.command()
-def report(session: SessionDir, json: Json = False) -> None:
+def report(
+    session: SessionDir,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="SESSION", help="Another session of the same market: say what differs, by what."),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Write report.html and session.md: one page that needs no network."""
+    from daemon.reading import against as comparing
     from daemon.reading import export as exporter
     from daemon.reading.report import write_report
     from daemon.session import Session
 
     opened = Session.open(session)
     exporter.export(opened)
-    page = write_report(opened, opened.manifest.get("metrics"))
-    stdout.print(str(page), markup=False)
+    found = comparing.compare(opened, Session.open(against)) if against is not None else None
+    said = comparing.lines(found) if found is not None else []
+    page = write_report(opened, opened.manifest.get("metrics"), said)
+    for line in [*said, str(page)]:
+        stdout.print(line, markup=False)
     if json:
-        say_json({"session": str(session), "report": str(page)})
+        compared = {"against": comparing.document(found)} if found is not None else {}
+        say_json({"session": str(session), "report": str(page), **compared})
 
 
 @app.command()

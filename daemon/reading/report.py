@@ -36,8 +36,9 @@ class ReportError(Exception):
     """The report cannot be drawn; the text says what to do."""
 
 
-def write_report(session: Session, metrics: Mapping[str, float | None] | None) -> Path:
-    """Write ``report.html`` into the session. ``metrics`` None: those of the manifest, if it has any.
+def write_report(session: Session, metrics: Mapping[str, float | None] | None, compared: Sequence[str] = ()) -> Path:
+    """Write ``report.html`` into the session. ``metrics`` None: those of the manifest, if it has any; ``compared`` says
+    how another session of the same market differs (``daemon/reading/against.py``).
 
     Raises JournalError, FoldError, SessionError, and ReportError without plotly.
     """
@@ -57,7 +58,11 @@ def write_report(session: Session, metrics: Mapping[str, float | None] | None) -
         key="".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in _key(manifest, reading)),
         chart_note=escape(_chart_note(drawn, series)),
         sections=_sections(
-            manifest, manifest.get("metrics") if metrics is None else metrics, drawn, calibration.read(session)
+            manifest,
+            manifest.get("metrics") if metrics is None else metrics,
+            drawn,
+            calibration.read(session),
+            compared,
         ),
         plotly=plotly,
         # "<" in a name must not end the script it stands in
@@ -152,6 +157,7 @@ def _sections(
     metrics: Mapping[str, float | None] | None,
     drawn: Drawn,
     found: Mapping[str, Any] | None,
+    compared: Sequence[str],
 ) -> str:
     reading, digest = drawn.reading, drawn.reading.digest
     counts, gaps = digest.counts, digest.all_gaps()
@@ -163,6 +169,7 @@ def _sections(
                 ("Metrics", _table(METRICS, narrative.figures(metrics, reading), "No metrics were computed.")),
                 ("Results", _table(RESULTS, narrative.results(manifest, reading), "")),
             ),
+            *([_part("Against another session", _list(compared))] if compared else ()),
             *_council(found),
             _part("Positions", _table(POSITIONS, _positions(reading), "Nothing was traded.")),
             _beside(

@@ -1,4 +1,6 @@
-"""On paper, live, strategies say bar for bar what they say when the recording of it is played again, and fill alike."""
+"""On paper, live, strategies say bar for bar what they say when the recording of it is played again, and fill alike;
+and they say the same of a table of its bars. tests/acceptance/test_three_ways.py does so through processes and sockets.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import pytest
 
 from daemon import app
 from daemon.proof.verify import verify
+from daemon.reading import events
 from daemon.session import Session
 from tests.daemon.live_world import Market, World, records
 
@@ -54,7 +57,7 @@ def filled(session: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.asyncio
-async def test_live_on_paper_and_replayed_they_say_and_fill_the_same(tmp_path: Path) -> None:
+async def test_live_on_paper_replayed_and_from_a_table_they_say_the_same(tmp_path: Path) -> None:
     world = World(tmp_path, Market(90).lines(), config_text=CONFIG)
     live = (await world.run_through()).session
     assert (await verify(Session.open(live))).equal
@@ -63,6 +66,13 @@ async def test_live_on_paper_and_replayed_they_say_and_fill_the_same(tmp_path: P
     request = app.Request(recording, config_file=world.config_file, out=tmp_path / "again")
     again = (await app.replay(request)).session.path
 
-    assert said(live) == said(again)
+    table = tmp_path / "bars.csv"
+    columns = ("start_ns", "open", "high", "low", "close", "volume", "interval_ns")
+    bars = [bar for bar in events.stream(recording, ["Bar"], ["1s"], None) if bar["closed"]]
+    table.write_text("\n".join([",".join(columns), *(",".join(str(bar[c]) for c in columns) for bar in bars)]) + "\n")
+    request = app.Request([table], config_file=world.config_file, instrument="binance:BTC/USDT", out=tmp_path / "bars")
+    tabled = (await app.replay(request)).session.path
+
+    assert said(live) == said(again) == said(tabled)
     assert len({strategy for strategy, *_ in said(live)}) == len(STRATEGIES), "each of them spoke"
     assert filled(live) == filled(again) != []
