@@ -6,6 +6,8 @@ Everyone below reads it; nobody else writes it, save for ``stale``, which is the
 
 from __future__ import annotations
 
+from typing import Any
+
 from bus.book import Book
 from bus.bus import Bus
 from bus.events import (
@@ -20,6 +22,7 @@ from bus.events import (
     Ticker,
     Trade,
 )
+from bus.resume import BookState, MarketResumed
 from bus.values import Instrument
 
 
@@ -48,6 +51,7 @@ class Market:
         bus.subscribe(Kline, self.on_kline)
         bus.subscribe(MarkPrice, self.on_mark)
         bus.subscribe(Ticker, self.on_ticker)
+        bus.subscribe(MarketResumed, self.on_resumed)
 
     def mid(self, instrument: str) -> float:
         """The middle of the book where there is one, else of the last quote, else the last price.
@@ -130,3 +134,35 @@ class Market:
 
     def on_ticker(self, ticker: Ticker) -> None:
         self.tickers[ticker.instrument] = ticker
+
+    def state(self, venue: str) -> dict[str, list[Any]]:
+        """All that is known of a venue's instruments, by the fields of ``MarketState``."""
+        kept: dict[str, list[Any]] = {
+            name: [event for instrument, event in events.items() if instrument.startswith(f"{venue}:")]
+            for name, events in self._events().items()
+        }
+        kept["books"] = [
+            BookState(name, b.valid, b.id, b.venue_ns, b.local_ns, [*b.bids.items()], [*b.asks.items()])
+            for name, b in self.books.items()
+            if name.startswith(f"{venue}:")
+        ]
+        return kept
+
+    def on_resumed(self, event: MarketResumed) -> None:
+        for name, known in self._events().items():
+            known.update((one.instrument, one) for one in getattr(event.market, name))
+        for state in event.market.books:
+            book = self.books[state.instrument] = Book()
+            book.reset(state.bids, state.asks)
+            book.valid = state.valid
+            book.id, book.venue_ns, book.local_ns = state.id, state.venue_ns, state.local_ns
+
+    def _events(self) -> dict[str, dict[str, Any]]:
+        return {
+            "trades": self.trades,
+            "quotes": self.quotes,
+            "bars": self.bars,
+            "marks": self.marks,
+            "tickers": self.tickers,
+            "klines": self.klines,
+        }

@@ -30,11 +30,13 @@ from bus.events import (
     Trade,
 )
 from bus.inputs import Answer, Command, Input
+from bus.resume import MarketResumed, Resume
 from feeds.port import Unparsed, VenueProtocol
 
 Row = Trade | Quote | Bar | MarkPrice
 _command = msgspec.json.Decoder(Command)
 _answer = msgspec.json.Decoder(Answer)
+_resume = msgspec.json.Decoder(Resume)
 OnUnparsed = Callable[[Input, str], None]
 
 
@@ -107,6 +109,8 @@ class Intake:
                 return [InputFaulted(ns, item.conn or "", item.note or item.raw)]
             case inputs.EXTERNAL:
                 return [_answered(item, ns)]
+            case inputs.RESUME:
+                return _resumed(item, ns, feed)
             case inputs.COMMAND if self.obeys:
                 return [_given(item, ns)]
             case kind if kind in inputs.KINDS:
@@ -133,6 +137,15 @@ def _answered(item: Input, ns: int) -> ModelAnswered:
     except msgspec.DecodeError as error:
         raise Unparsed(f"not a model's answer: {error}") from error
     return ModelAnswered(ns, item.conn or "", answer.name, answer.instrument, answer.value)
+
+
+def _resumed(item: Input, ns: int, feed: VenueProtocol) -> Sequence[object]:
+    """The instruments first: what is known of a market is known of something."""
+    try:
+        was = _resume.decode(item.raw)
+    except msgspec.DecodeError as error:
+        raise Unparsed(f"not a market to go on from: {error}") from error
+    return [*feed.resume(bytes(was.protocol), ns), MarketResumed(ns, item.conn or "", was.market)]
 
 
 def _given(item: Input, ns: int) -> CommandGiven:

@@ -18,7 +18,16 @@ from brokers.router import Router
 from bus import money
 from bus.bus import Bus, Handler, OnFailure
 from bus.clock import SECOND, Clock
-from bus.events import Bar, CancelRequested, PartFailed, SessionClosed, SessionOpened, StateRestored
+from bus.events import (
+    ENDED,
+    HANDED_OVER,
+    Bar,
+    CancelRequested,
+    PartFailed,
+    SessionClosed,
+    SessionOpened,
+    StateRestored,
+)
 from bus.inputs import Input
 from bus.journal import FORMAT, Chain
 from bus.market import Market
@@ -85,6 +94,7 @@ class Core:
     regimes: RegimeEngine | None
     oversight: Oversight
     freshness: Freshness
+    present: Present
     operator: Operator
     intake: Intake = field(init=False)
     rejecting: Callable[[Input, str], None] = _ignore
@@ -115,7 +125,7 @@ class Core:
         self.oversight.start()
         self.freshness.start(expecting=True)
         if restored is not None:
-            self.runner.restore(restored.seats)
+            self.runner.restore(restored.seats, restored.sent)
             gone = {seat.id for seat in restored.seats} - {entry.name for entry in self.trading.strategies}
             for order in self.exposure.open_orders():
                 if order.strategy in gone:
@@ -129,13 +139,17 @@ class Core:
         self.bus.publish(SessionOpened(now, FORMAT, trading, list(self.instruments), opening, self.trading.seed))
 
     def close(self) -> None:
-        """The inputs ended: show what was still forming, and write down what the account is worth."""
-        self.runner.stop()
-        if self.bars is not None:
-            self.bars.finish()
+        """The inputs ended: show what was still forming, and write down what the account is worth. What is handed over
+        has not ended: strategies and bars go on in the next session.
+        """
+        outcome = HANDED_OVER if self.operator.handing_over else ENDED
+        if outcome == ENDED:
+            self.runner.stop()
+            if self.bars is not None:
+                self.bars.finish()
         cash = dict(sorted(self.ledger.cash.items()))
         worth, marks = self.worth()
-        self.bus.publish(SessionClosed(self.clock.now, worth, self.equity.asset, cash, marks))
+        self.bus.publish(SessionClosed(self.clock.now, worth, self.equity.asset, cash, marks, outcome))
 
     def worth(self) -> tuple[Decimal, dict[str, Decimal]]:
         """Equity and the marks it is made of; NaN where something held has no price: never a number that leaves part of
@@ -172,7 +186,8 @@ def build(
     chain.attach(bus)
     market = Market(list(instruments))
     market.attach(bus)
-    ledger = Ledger(market.instruments, trading.cash)
+    cash = dict(sorted(trading.cash.items()))  # as the journal's root has it, whatever the order of the file
+    ledger = Ledger(market.instruments, cash)
     ledger.attach(bus)
     exposure = Exposure(ledger, market, trading.asset)
     slippage = SlippageMeter(exposure)
@@ -182,7 +197,7 @@ def build(
     equity.attach(bus)
     sampler = Sampler(clock, market, equity, ledger, step_ns)
 
-    venue = Exchange(clock, bus, market, Draws(trading.seed), models_of(trading), trading.cash)
+    venue = Exchange(clock, bus, market, Draws(trading.seed), models_of(trading), cash)
     router = Router(bus, clock, outbox := Outbox(boot or 0), dict.fromkeys(venues, venue))
     router.attach(bus)
     venue.attach(bus)
@@ -269,6 +284,8 @@ def build(
         gate.missed = present.missed
     if log is not None:
         log.attach(bus, hearers)
+    freshness = Freshness(clock, bus, market, _watched(trading))
+    freshness.attach(bus)
     failures.append(_failure_policy(bus, clock, runner, on_error))
     core = Core(
         bus,
@@ -292,7 +309,8 @@ def build(
         council,
         regimes,
         oversight,
-        Freshness(clock, bus, market, _watched(trading)),
+        freshness,
+        present,
         operator,
     )
     core.intake.obeys = boot is not None
@@ -334,7 +352,12 @@ def _watched(trading: Trading) -> list[Watched]:
 
 def load_all(trading: Trading) -> list[tuple[str, Strategy, Sequence[str] | None]]:
     """The configured strategies under their names, which no other strategy can change."""
-    return [(s.name, load.load(s.use, s.params), s.instruments or None) for s in trading.strategies]
+    return [(name, make(), instruments) for name, make, instruments in makers(trading)]
+
+
+def makers(trading: Trading) -> list[tuple[str, load.Maker, Sequence[str] | None]]:
+    """What builds them: every session of a process has new ones, of the source that was there at its start."""
+    return [(s.name, load.maker(s.use, s.params), s.instruments or None) for s in trading.strategies]
 
 
 def _failure_policy(

@@ -16,6 +16,7 @@ from statistics import median_low
 from bus.bus import Bus
 from bus.clock import NEVER, SECOND, Clock, Timer
 from bus.events import Bar, DataGap, FeedLost, PastBar, Trade
+from bus.resume import MarketResumed, PaceState
 from bus.state import FormingState
 
 GRACE_NS = 2 * SECOND
@@ -52,6 +53,7 @@ class BarBuilder:
         bus.subscribe(DataGap, self.on_gap)
         bus.subscribe(FeedLost, self.on_lost)
         bus.subscribe(PastBar, self.on_past)
+        bus.subscribe(MarketResumed, self.on_resumed)
 
     def on_trade(self, trade: Trade) -> None:
         venue_ns = trade.venue_ns
@@ -116,23 +118,7 @@ class BarBuilder:
             )
 
     def state(self) -> list[FormingState]:
-        return [
-            FormingState(
-                bar.instrument,
-                bar.interval_ns,
-                bar.start_ns,
-                bar.end_ns,
-                bar.open,
-                bar.high,
-                bar.low,
-                bar.close,
-                bar.volume,
-                bar.trades,
-            )
-            for forming in self._forming.values()
-            for bar in forming
-            if bar.end_ns
-        ]
+        return [bar.state() for forming in self._forming.values() for bar in forming if bar.end_ns]
 
     def restore(self, states: Sequence[FormingState]) -> None:
         """Go on with bars that another session began; whatever was traded in between is missing from them."""
@@ -140,11 +126,35 @@ class BarBuilder:
             forming = self._forming.get(state.instrument) or self._listen(state.instrument)
             for bar in forming:
                 if bar.interval_ns == state.interval_ns:
-                    bar.start_ns, bar.end_ns = state.start_ns, state.end_ns
-                    bar.closed_ns = state.start_ns
-                    bar.open, bar.high, bar.low, bar.close = state.open, state.high, state.low, state.close
-                    bar.volume, bar.trades, bar.gap_after = state.volume, state.trades, state.trades
+                    bar.restore(state)
+                    bar.closed_ns, bar.gap_after = state.start_ns, state.trades
             self._arm(state.instrument, self._pace[state.instrument])
+
+    def paces(self, venue: str) -> list[PaceState]:
+        """A venue's bars as they are, for a session that follows without a pause."""
+        return [
+            PaceState(
+                instrument,
+                pace.offsets,
+                [(bar.state(), bar.closed_ns, bar.gap_after) for bar in self._forming[instrument]],
+            )
+            for instrument, pace in self._pace.items()
+            if instrument.startswith(f"{venue}:")
+        ]
+
+    def on_resumed(self, event: MarketResumed) -> None:
+        """Go on with bars that another session began, of which nothing is missing."""
+        for state in event.market.paces:
+            known = {was.interval_ns: (was, closed, gap) for was, closed, gap in state.forming}
+            for bar in self._forming.get(state.instrument) or self._listen(state.instrument):
+                if bar.interval_ns in known:
+                    was, bar.closed_ns, bar.gap_after = known[bar.interval_ns]
+                    bar.restore(was)
+            pace = self._pace[state.instrument]
+            pace.disarm()
+            for offset in state.offsets:
+                pace.sample(offset)
+            self._arm(state.instrument, pace)
 
     def finish(self) -> None:
         """The data ends here: publish what is still forming as it stands, not closed."""
@@ -236,6 +246,25 @@ class _Forming:
         self.trades = 0
         self.gap_after: int | None = None
 
+    def state(self) -> FormingState:
+        return FormingState(
+            self.instrument,
+            self.interval_ns,
+            self.start_ns,
+            self.end_ns,
+            self.open,
+            self.high,
+            self.low,
+            self.close,
+            self.volume,
+            self.trades,
+        )
+
+    def restore(self, state: FormingState) -> None:
+        self.start_ns, self.end_ns = state.start_ns, state.end_ns
+        self.open, self.high, self.low, self.close = state.open, state.high, state.low, state.close
+        self.volume, self.trades = state.volume, state.trades
+
     @property
     def is_open(self) -> bool:
         return self.start_ns < self.end_ns
@@ -296,6 +325,10 @@ class _Pace:
     def sample(self, offset_ns: int) -> None:
         self._offsets.append(offset_ns)
         self.grace_ns = median_low(self._offsets) + GRACE_NS
+
+    @property
+    def offsets(self) -> list[int]:
+        return list(self._offsets)
 
     def disarm(self) -> None:
         if self.timer is not None:

@@ -81,6 +81,19 @@ class BarFrame(Unified, tag="bar"):
 
 
 Frame = TradeFrame | BookFrame | TickerFrame | BarFrame
+
+
+class State(Struct):
+    """The whole conversation; ``counts`` are of trades, books and quotes."""
+
+    listed: list[Instrument]
+    whole: list[str]
+    ids: dict[str, list[str]]
+    forming: list[tuple[str, BarFrame]]
+    counts: tuple[int, int, int]
+
+
+_state = msgspec.json.Decoder(State)
 encode = msgspec.json.Encoder().encode
 _frame = msgspec.json.Decoder(Frame)
 _listing = msgspec.json.Decoder(list[Instrument])
@@ -138,6 +151,31 @@ class CcxtProtocol:
 
     def lost(self, conn: str | None, local_ns: int) -> Sequence[object]:
         return self._break("connection lost", local_ns)
+
+    def state(self) -> bytes:
+        counts = self.counts
+        return encode(
+            State(
+                list(self._listed.values()),
+                sorted(self._whole),
+                {name: list(order) for name, (_, order) in self._ids.items()},
+                [(name, frame) for (name, _), frame in self._forming.items()],
+                (counts.trades, counts.depth_updates, counts.quotes),
+            )
+        )
+
+    def resume(self, state: bytes, local_ns: int) -> Sequence[object]:
+        try:
+            was = _state.decode(state)
+        except msgspec.DecodeError as error:
+            raise Unparsed(str(error)) from None
+        self._listed = {instrument.name: instrument for instrument in was.listed}
+        self._whole = {*was.whole}
+        self._ids = {name: ({*ids}, deque(ids)) for name, ids in was.ids.items()}
+        self._forming = {(name, frame.interval_ms): frame for name, frame in was.forming}
+        # Where a venue numbers nothing, our own counts are its numbers.
+        self.counts.trades, self.counts.depth_updates, self.counts.quotes = was.counts
+        return [InstrumentListed(local_ns, instrument) for instrument in was.listed]
 
     def _break(self, reason: str, local_ns: int) -> list[object]:
         broken, self._whole = sorted(self._whole), set()

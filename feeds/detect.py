@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from bus.inputs import Input
+from bus.inputs import RESUME, Input
 
 # The first row whose host and path both match names the venue. An address without a host (or on this machine, where a
 # sandbox exchange listens) is judged by its path alone.
@@ -51,9 +51,12 @@ def venue_of(inputs: Iterable[Input]) -> str | None:
     addressed: set[str] = set()
     spoken: set[str] = set()
     for item in inputs:
-        venue = _venue_of_url(item.url) if item.url else _venue_of_frame(item.raw) if item.kind is None else None
+        if item.kind == RESUME:
+            venue = item.note
+        else:
+            venue = _venue_of_url(item.url) if item.url else _venue_of_frame(item.raw) if item.kind is None else None
         if venue is not None:
-            (addressed if item.url else spoken).add(venue)
+            (spoken if item.kind is None and not item.url else addressed).add(venue)
     if spoken == {_SOME_BINANCE} and addressed:
         spoken = set()
     elif _SOME_BINANCE in spoken:

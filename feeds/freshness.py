@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bus.bus import Bus
-from bus.clock import SECOND, Clock
+from bus.clock import SECOND, Clock, Timer
 from bus.events import StreamFresh, StreamStale
 from bus.market import Market
+from bus.resume import MarketResumed, StreamState
 
 LOOK_NS = SECOND // 4
 OFFSETS_KEPT = 600  # looks: two and a half minutes
@@ -48,6 +49,10 @@ class Freshness:
         }
         self._streams = [_Stream(watched, kept[watched.stream]) for watched in streams]
         self.stale: dict[tuple[str, str], str] = {}
+        self._next: Timer | None = None
+
+    def attach(self, bus: Bus) -> None:
+        bus.subscribe(MarketResumed, self.on_resumed)
 
     def start(self, *, expecting: bool) -> None:
         """``expecting`` all streams: until each was heard its instrument is not tradeable, which goes without saying.
@@ -58,7 +63,32 @@ class Freshness:
             stream.begin(now, expecting=expecting)
         if self._streams:
             self._mark()
-            self._clock.at(now + LOOK_NS, self._look)
+            self._next = self._clock.at(now + LOOK_NS, self._look)
+
+    @property
+    def look_ns(self) -> int:
+        """When it looks next; 0 where there is nothing to watch."""
+        return self._next.when if self._next is not None else 0
+
+    def state(self, venue: str) -> list[StreamState]:
+        return [
+            stream.state(self.stale.get((stream.instrument, stream.name), ""))
+            for stream in self._streams
+            if stream.instrument.startswith(f"{venue}:")
+        ]
+
+    def on_resumed(self, event: MarketResumed) -> None:
+        """Go on with the ages that another session knew, looking when it would have looked."""
+        streams = {(stream.instrument, stream.name): stream for stream in self._streams}
+        for state in event.market.streams:
+            if (stream := streams.get((state.instrument, state.stream))) is not None:
+                stream.restore(state)
+                if state.stale:
+                    self.stale[state.instrument, state.stream] = state.stale
+        if self._next is not None and event.market.look_ns:
+            self._next.cancel()
+            self._next = self._clock.at(event.market.look_ns, self._look)
+            self._mark()
 
     def _look(self) -> None:
         now, stale, changed = self._clock.now, self.stale, False
@@ -75,7 +105,7 @@ class Freshness:
             changed = changed or bool(why) is not known or stream.is_awaited is not awaited
         if changed:
             self._mark()
-        self._clock.at(now + LOOK_NS, self._look)
+        self._next = self._clock.at(now + LOOK_NS, self._look)
 
     def _mark(self) -> None:
         marked = self._market.stale
@@ -108,6 +138,15 @@ class _Stream:
 
     def begin(self, now: int, *, expecting: bool) -> None:
         self._new_ns, self._expected = now, expecting
+
+    def state(self, stale: str) -> StreamState:
+        said = None if self._said is None else list(self._said)
+        return StreamState(self.instrument, self.name, self.heard, said, self._new_ns, self._offsets.state(), stale)
+
+    def restore(self, state: StreamState) -> None:
+        self.heard, self._new_ns = state.heard, state.new_ns
+        self._said = None if state.said is None else tuple(state.said)
+        self._offsets.restore(state.offsets)
 
     @property
     def is_awaited(self) -> bool:
@@ -157,6 +196,13 @@ class _Least:
 
     def least(self, default: int) -> int:
         return self._rising[0][1] if self._rising else default
+
+    def state(self) -> list[tuple[int, int]]:
+        """How far back each is, counted from 0 downwards, and the number."""
+        return [(at - self._count, number) for at, number in self._rising]
+
+    def restore(self, state: list[tuple[int, int]]) -> None:
+        self._count, self._rising = 0, deque(state)
 
 
 _CONTENT: Mapping[str, Callable[[Any], object]] = {

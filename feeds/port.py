@@ -81,6 +81,14 @@ class VenueProtocol(Protocol):
         """A socket was lost: what it kept up to date is no longer valid."""
         ...
 
+    def state(self) -> bytes:
+        """The conversation as it stands, as JSON: what another one needs to go on with the very next frame."""
+        ...
+
+    def resume(self, state: bytes, local_ns: int) -> Sequence[object]:
+        """Forget everything and go on from ``state``; says again which instruments were listed, and nothing else."""
+        ...
+
 
 class LiveProtocol(VenueProtocol, Protocol):
     """What a live feed reads off a protocol between two inputs. Neither is recorded: both follow from the inputs."""

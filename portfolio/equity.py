@@ -29,6 +29,7 @@ from bus.bus import Bus, Subscription
 from bus.clock import Clock
 from bus.events import Bar, FundingPaid, MarkPrice, OrderFilled, Quote, Sheet, Trade
 from bus.market import Market
+from bus.resume import MarketResumed
 from bus.state import EquityState
 from bus.values import ONE, ZERO, Side
 from portfolio.ledger import Ledger
@@ -127,6 +128,7 @@ class Equity:
         )
         self._watching = [bus.subscribe(event, handler, active=False) for event, handler in handlers]
         self._waiting = [bus.subscribe(event, self._on_anything) for event, _ in handlers]
+        bus.subscribe(MarketResumed, self._on_anything)
 
     def value(self) -> Decimal:
         """Exact equity at the present marks. Raises CannotValue: then nobody may assume that all is well."""

@@ -9,6 +9,7 @@ all the same and every decision says that too; live does not arm.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -39,6 +40,13 @@ class Answers:
         if answer.name == P_LONG:
             self._latest[answer.instrument] = answer
 
+    def state(self) -> list[Any]:
+        return [msgspec.to_builtins(answer) for answer in self._latest.values()]
+
+    def restore(self, state: list[Any]) -> None:
+        for answer in state:
+            self.on_answer(msgspec.convert(answer, ModelAnswered))
+
     def __call__(self, instrument: str) -> float | None:
         answer = self._latest.get(instrument)
         if answer is None or self._clock.now - answer.ns > self._max_age_ns:
@@ -53,6 +61,14 @@ class Confirmation:
         self.conf_min = conf_min
         self._model = model
         self._bypass = bypass
+
+    def state(self) -> list[Any]:
+        """What was answered from outside, and may still be young enough after a restart."""
+        return self._model.state() if isinstance(self._model, Answers) else []
+
+    def restore(self, state: list[Any]) -> None:
+        if isinstance(self._model, Answers):
+            self._model.restore(state)
 
     @property
     def missing(self) -> str:

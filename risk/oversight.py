@@ -218,6 +218,7 @@ class Oversight:
             "extra": self.extra.state(),
             "horizons": self.horizons.state(),
             "exits": self._exits,
+            "answers": self.confirmation.state() if self.confirmation is not None else [],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -227,6 +228,8 @@ class Oversight:
         self.extra.restore(state["extra"])
         self.horizons.restore(state["horizons"])
         self._exits = state["exits"]
+        if self.confirmation is not None:
+            self.confirmation.restore(state.get("answers", []))
 
 
 def _nobody(*_: object) -> None: ...

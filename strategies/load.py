@@ -42,6 +42,7 @@ BUILT_IN: Mapping[str, str] = {
     "perp_momentum": "strategies.perp_momentum:PerpMomentum",
     "adaptive": "strategies.adaptive:Adaptive",
 }
+Maker = Callable[[], Strategy]
 FUNCTION = "generate_intent"
 ORDERS = "order_generator"
 
@@ -52,17 +53,29 @@ class UnknownStrategy(ValueError):  # what went wrong, in the user's words
 
 def load(use: str, params: Mapping[str, Any]) -> Strategy:
     """Build the strategy ``use`` with ``params``. Raises UnknownStrategy or BadParameter."""
-    found = find(use)
-    if inspect.isclass(found) and issubclass(found, Strategy):
-        built: Strategy = build(use, found, params)
-    else:
-        from strategies.functional import Functional, OrderGenerator
+    return maker(use, params)()
 
-        function: Any = found
-        adapter = OrderGenerator if found.__name__ == ORDERS else Functional
-        built = adapter(function, dict(params))
-    built.provenance = provenance.of_source(found, params)
-    return built
+
+def maker(use: str, params: Mapping[str, Any]) -> Maker:
+    """What builds the strategy, again and again, from the source as it is now. Raises UnknownStrategy; the builder
+    raises BadParameter.
+    """
+    found = find(use)
+    source = provenance.of_source(found, params)
+
+    def make() -> Strategy:
+        if inspect.isclass(found) and issubclass(found, Strategy):
+            built: Strategy = build(use, found, params)
+        else:
+            from strategies.functional import Functional, OrderGenerator
+
+            function: Any = found
+            adapter = OrderGenerator if found.__name__ == ORDERS else Functional
+            built = adapter(function, dict(params))
+        built.provenance = source
+        return built
+
+    return make
 
 
 def find(use: str) -> Callable[..., Any]:

@@ -47,7 +47,7 @@ from bus.events import (
     Trade,
 )
 from bus.journal import encode
-from bus.state import SeatState
+from bus.state import SeatState, SentState
 from bus.values import Action
 from strategies.legs import ENTRIES, Legs
 from strategies.port import Strategy, View, Wish, Wishes, Witness
@@ -148,11 +148,16 @@ class Runner:
             for s in self._seats
         ]
 
-    def restore(self, states: Sequence[SeatState]) -> None:
-        """In place of ``start``: each strategy is started, given back its state, and has the timers it waited for.
+    def restore(self, states: Sequence[SeatState], sent: Sequence[SentState] = ()) -> None:
+        """In place of ``start``: each strategy is started, given back its state, and has the timers it waited for. Who
+        follows its orders goes on hearing of those that are ``sent``.
 
         What a strategy asks for in its ``on_start`` is let be: what it asked for at its first start still stands.
         """
+        followers = {seat.id: seat for seat in self._seats if _implements(seat.strategy, "on_order")}
+        for one in sent:
+            if (follower := followers.get(one.intent_id.rpartition("-")[0])) is not None:
+                self._clients[one.client_id] = follower
         by_id = {state.id: state for state in states}
         for seat in self._seats:
             state = by_id.get(seat.id)
@@ -163,6 +168,9 @@ class Runner:
                 self._silence(seat)
             else:
                 self._return(seat, state)
+
+    def strategies(self) -> list[tuple[str, Strategy]]:
+        return [(seat.id, seat.strategy) for seat in self._seats]
 
     def pairs(self) -> list[Any]:
         """The pairs of intents under way."""

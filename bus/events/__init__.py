@@ -57,6 +57,8 @@ from bus.events.orders import (
 )
 from bus.events.record import Record
 from bus.events.session import (
+    ENDED,
+    HANDED_OVER,
     BookInvalidated,
     BookRestored,
     CommandGiven,

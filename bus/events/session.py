@@ -19,6 +19,8 @@ from bus.state import (
 )
 from bus.values import Check, Instrument, TradingState
 
+ENDED, HANDED_OVER = "ended", "handed over"
+
 
 class SessionOpened(Record, frozen=True):
     """The root of the chain: everything the rest follows from, besides the inputs."""
@@ -33,13 +35,15 @@ class SessionOpened(Record, frozen=True):
 class SessionClosed(Record, frozen=True):
     """The last record of a session that saw the end of its inputs.
 
-    ``marks`` are the prices by which ``equity`` values what was held, in ``asset``.
+    ``marks`` are the prices by which ``equity`` values what was held, in ``asset``. ``outcome`` is ``ended``, or
+    ``handed over`` where the process went on in another session, with the open orders and without a pause.
     """
 
     equity: Decimal
     asset: str
     cash: dict[str, Decimal]
     marks: dict[str, Decimal]
+    outcome: str = ENDED
 
 
 class StateRestored(Record, frozen=True):

@@ -118,6 +118,15 @@ class Notify(Part):
     missed_heartbeat_s: Seconds = Field(default=60.0, description="silence of the daemon that is said, in seconds")
 
 
+class SessionTerms(Part):
+    """How long one session lasts while the process goes on."""
+
+    roll_at: Annotated[str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = Field(
+        default="00:00",
+        description="when, each day in UTC, a session is closed and the next begins with its orders; empty is never",
+    )
+
+
 class Process(Part):
     out_dir: Path = Field(default=Path("var/sessions"), description="folder that session directories are made in")
     state_dir: Path = Field(
@@ -127,6 +136,7 @@ class Process(Part):
         default=Path("var/KILL"), description="while this file is there nothing trades; made while running, it halts"
     )
     stop_within_s: Seconds = Field(default=10.0, description="how long a stop waits for open orders to be gone")
+    session: SessionTerms = SessionTerms()
     recording: Recording = Recording()
     control: ControlSocket = ControlSocket()
     watch: Watch = Watch()

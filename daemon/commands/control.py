@@ -61,9 +61,13 @@ def status(to: Client, json: Json = False) -> None:
     if json:
         say_json(found)
         return
+    from daemon.reading.digest import iso_s
+
     pending = f", {found['mode_pending']} from the next start on" if found["mode_pending"] else ""
     routing = "" if found["routing"] else ", routing off"
     _line(f"{found['mode']}{pending}: {found['state']}{routing}, start {found['boot']}, session {found['session']}")
+    rolls = f", rolls over at {iso_s(found['next_roll_ns'])}" if found["next_roll_ns"] else ""
+    _line(f"  since {iso_s(found['started_ns'])}{rolls}")
     _line(
         f"equity {found['equity'] or 'unknown'} {found['asset']}, {found['inputs']} inputs, {found['records']} records"
     )
@@ -104,6 +108,7 @@ disarm = plain("disarm", "Let no new order through; what is open stays.")
 shadow = plain("shadow", "Keep the signals, cancel what is open, send nothing.")
 halt = plain("halt", "Close the gate, cancel what is open, keep positions, end. The next start does not arm itself.")
 stop = plain("stop", "Cancel what is open and end the session in order. The next start goes on where it was.")
+roll = plain("roll", "Close the session and go on in a new one at once; open orders and positions stay.")
 reload = plain(
     "reload",
     "Take the limits from the process's configuration file as it is now; while armed they may only get tighter.",
@@ -192,6 +197,7 @@ COMMANDS = (
     halt,
     flatten,
     stop,
+    roll,
     reload,
     ack,
     preview,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bus.bus import Bus
 from bus.clock import SECOND, Clock
 from bus.events import Bar, BookSnapshot, BookUpdate, Kline, Quote, Trade
+from bus.resume import MarketResumed
 
 
 class Present:
@@ -26,6 +27,7 @@ class Present:
         bus.subscribe(BookSnapshot, self._on_event)
         bus.subscribe(Bar, self._on_bar)
         bus.subscribe(Kline, self._on_bar)
+        bus.subscribe(MarketResumed, self._on_resumed)
 
     def missed(self) -> str:
         """Why what is decided now comes too late, in words; empty while it does not."""
@@ -37,6 +39,14 @@ class Present:
         if age <= self._tolerance_ns:
             return ""
         return f"it answers something of {age / SECOND:.1f} s ago"
+
+    @property
+    def event_ns(self) -> int:
+        """When the latest event happened, by its venue; 0 before the first."""
+        return self._event_ns
+
+    def _on_resumed(self, event: MarketResumed) -> None:
+        self._event_ns = event.market.event_ns
 
     def _on_event(self, event: Trade | Quote | BookUpdate | BookSnapshot) -> None:
         self._event_ns = event.venue_ns or event.local_ns

@@ -54,6 +54,12 @@ class Nobody:
     def lost(self, conn: str | None, local_ns: int) -> Sequence[object]:
         return ()
 
+    def state(self) -> bytes:
+        return b"null"
+
+    def resume(self, state: bytes, local_ns: int) -> Sequence[object]:
+        return ()
+
 
 NOBODY = Nobody()
 
@@ -89,13 +95,23 @@ class Door:
         """The stamp of the latest input."""
         return self._last
 
-    def begin(self, about: Mapping[str, Any], restored: StateRestored | None = None) -> None:
+    def begin(
+        self,
+        about: Mapping[str, Any],
+        restored: StateRestored | None = None,
+        carried: Sequence[tuple[Input, VenueProtocol]] = (),
+    ) -> None:
         """Open the session, never before the one it continues had come: its first line says which it is, and has the
-        first record's time.
+        first record's time. With what is ``carried`` over it begins at the very moment at which that one ended.
         """
-        now = self._last = max(self.time.read(), restored.at_ns if restored is not None else 0)
+        now = restored.at_ns if restored is not None else 0
+        self._last = now = now if carried else max(self.time.read(), now)
         self._record((Input(msgspec.json.encode(about).decode(), now, kind=inputs.META),))
         self.core.begin(now, restored)
+        for item, protocol in carried:
+            item.ts = now
+            self._record((item,))
+            self.core.intake.accept_frames((item,), protocol)
         self._commit()
 
     def accept(self, items: Sequence[Input], protocol: VenueProtocol) -> None:
@@ -137,15 +153,17 @@ class Door:
         """Something outside the core failed."""
         self.accept((Input(what, conn=part, kind=inputs.FAULT),), NOBODY)
 
-    def end(self) -> None:
-        """The session ends cleanly: its last input, and the record of what the account is worth."""
+    def end(self, then: Callable[[Core], object] = lambda _: None) -> None:
+        """The session ends cleanly: its last input, and the record of what the account is worth. ``then`` is told in
+        between, when all has happened and nothing was closed: this is what the next session begins with.
+        """
         if self.broken or self._ended:
             return
         self.accept((Input("", kind=inputs.END),), NOBODY)
         self._ended = True
+        then(self.core)
         self.core.close()
-        self._flush()
-        self.journal.commit(last=True)
+        self._commit(last=True)
 
     def travel(self) -> str:
         """Send a token past everybody who must be alive for an order to be sent; where it got stuck, empty where it
@@ -181,10 +199,10 @@ class Door:
         except RecorderFailed as error:
             self._lost(error)
 
-    def _commit(self) -> None:
+    def _commit(self, *, last: bool = False) -> None:
         self._flush()
         try:
-            self.journal.commit()
+            self.journal.commit(last=last)
         except (
             Exception
         ) as error:  # whatever SQLite raises: what was decided cannot be written down, so nothing more is

@@ -57,16 +57,26 @@ def anything_open(core: Core) -> bool:
 
 
 class Handed:
-    """The state before the session's end is told to the core: bars that are forming still are."""
+    """The state after a session's last input and before its end: bars that are forming still are. Its parentage is told
+    once the last record is there.
+    """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self) -> None:
+        self._state: StateRestored | None = None
+
+    def take(self, core: Core) -> None:
         self._state = memory.remember(core, "", 0, b"")
 
+    def of(self, written: Session, chain: Chain) -> StateRestored | None:
+        """None where the session could not be ended."""
+        if self._state is None:
+            return None
+        parent, seq, head = written.path.name, chain.seq - 1, chain.head.hex()
+        return msgspec.structs.replace(self._state, parent=parent, parent_seq=seq, parent_head=head)
+
     def write(self, written: Session, chain: Chain) -> None:
-        state = msgspec.structs.replace(
-            self._state, parent=written.path.name, parent_seq=chain.seq - 1, parent_head=chain.head.hex()
-        )
-        session.replace_file(written.path / HANDOVER, msgspec.json.encode(state))
+        if (state := self.of(written, chain)) is not None:
+            session.replace_file(written.path / HANDOVER, msgspec.json.encode(state))
 
 
 def hand_over(before: Session) -> tuple[StateRestored, list[str]]:

@@ -8,7 +8,7 @@ from bus.values import Instrument
 from config.load import ConfigError
 from config.schema import Endpoint, LiveFeed, Process, Trading, parse_interval
 from daemon.live.door import Accept
-from daemon.live.run import Clock
+from daemon.live.sitting import Clock
 from daemon.sources import known_by, protocol_of
 from feeds.binance.live import ENDPOINTS as BINANCE
 from feeds.binance.live import BinanceDialect

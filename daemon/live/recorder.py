@@ -9,7 +9,7 @@ explain every record.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,12 +104,19 @@ def recording_of(path: Path) -> list[Path]:
     return pieces(path) or [path]
 
 
-def prune(root: Path, keeping: Keeping, now_ns: int, keep: frozenset[Path]) -> list[Path]:
+def prune(
+    root: Path,
+    keeping: Keeping,
+    now_ns: int,
+    keep: frozenset[Path],
+    needed: Callable[[Path], bool] = lambda _session: False,
+) -> list[Path]:
     """Delete the recordings of sessions under ``root`` that are too old, or too many; returns what went.
 
-    Journals stay. Sessions in ``keep`` (the present one and the one it continues) are not touched.
+    Journals stay. Sessions in ``keep`` (the present one and the one it continues) are not touched, nor any that is
+    ``needed``: others may keep theirs in the same place.
     """
-    found = sorted(_recorded(root, keep), key=lambda one: one.ended_ns)
+    found = sorted(_recorded(root, keep, needed), key=lambda one: one.ended_ns)
     total = sum(one.size for one in found)
     gone = []
     for one in found:
@@ -128,9 +135,9 @@ class _Recorded(NamedTuple):
     pieces: list[Path]
 
 
-def _recorded(root: Path, keep: frozenset[Path]) -> Iterator[_Recorded]:
+def _recorded(root: Path, keep: frozenset[Path], needed: Callable[[Path], bool]) -> Iterator[_Recorded]:
     for session in root.iterdir() if root.is_dir() else ():
         found = pieces(session) if session.resolve() not in keep else []
-        if found:
+        if found and not needed(session):
             stats = [piece.stat() for piece in found]
             yield _Recorded(max(stat.st_mtime_ns for stat in stats), sum(stat.st_size for stat in stats), found)

@@ -5,61 +5,59 @@ there) → reconciled (the differences are listed) → armed. Each step is a com
 
 Stop: the gate closes → the strategies stop → our open orders are cancelled → none is left at the venue → everything is
 written → sockets close → an exit code that says which of this came true. A second signal skips to the writing.
+
+In between the process may roll over: one session is closed and the next begins, between two inputs, with nothing
+cancelled and no socket closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
-
-import orjson
+from typing import Any
 
 from bus import money
-from bus.clock import NEVER, SECOND, WallClock
-from bus.events import FeedOpened, OrderFilled, StateRestored, TradingStateChanged
+from bus.clock import NEVER, WallClock
+from bus.events import FeedOpened, StateRestored, TradingStateChanged
 from bus.inputs import Input
-from bus.journal import Journal
+from bus.journal import JournalError
 from bus.values import Instrument, TradingState
 from config import load as config
 from config import surroundings
-from config.schema import Limits, Process, Recording, Trading, canonical
+from config.schema import Limits, Process, Trading
 from daemon import models, session
 from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
-from daemon.live import ending, recorder
+from daemon.live import ending, recorder, rolling, state
 from daemon.live.door import Accept, Door
-from daemon.live.execution_log import ExecutionLog
 from daemon.live.killfile import KillFile
-from daemon.live.recorder import Keeping, Recorder
+from daemon.live.recorder import Recorder
+from daemon.live.sitting import Clock, Setting, Sitting, keeping
 from daemon.live.state import StateDirectory
 from daemon.live.supervise import Supervisor
 from daemon.live.wallclock import ClockWatch
 from daemon.log import RunLog
 from daemon.operating.operator import PAPER
-from daemon.reading import calibration
+from daemon.operating.verbs import Refused
 from daemon.session import Session
 from daemon.watch import notify
 from daemon.watch.attendant import Attendant
 from daemon.watch.findings import Finding, Findings, Level
-from daemon.wiring import Core, build, load_all
+from daemon.wiring import Core, makers
 from feeds.port import LiveFeed, VenueProtocol
 from portfolio.equity import CannotValue
 
 CLOCK, KILL_FILE, HOUSEKEEPING = "clock", "kill_file", "housekeeping"
 _HOUSEKEEPING_S = 0.5
 _ASK_AGAIN_S = 0.1
-
-
-class Clock(Protocol):
-    rate: float
-
-    def read(self) -> int: ...
-    def wait_s(self, ns: int) -> float: ...
 
 
 Feeds = Callable[[Trading, Process, Sequence[Instrument], Accept, Clock], Sequence[LiveFeed]]
@@ -121,7 +119,7 @@ class Live:
             trading = trading.model_copy(update={"strategies": []})
         if "holds" not in trading.journal.model_fields_set:
             trading = trading.model_copy(update={"journal": trading.journal.model_copy(update={"holds": True})})
-        strategies = load_all(trading)
+        strategies = makers(trading)
         self.request, self.trading, self.process, self.clock = request, trading, process, clock
         self.state_directory = held.path
         self.findings = Findings(held.path, clock.read, self._on_finding)
@@ -130,11 +128,11 @@ class Live:
         self._held, self._say = held, say
         self._stopping = asyncio.Event()
         self._reason, self._exit_code, self._signals = "", CLEAN, 0
-        self._log: RunLog | None = None
+        self._sitting: Sitting | None = None
+        self._written_by: list[threading.Thread] = []
         self._notifier: notify.Notifier | None = None
         self._wake: asyncio.TimerHandle | None = None
-        self._errors: list[str] = []
-        self.parent = parent = held.parent
+        parent = held.parent
         restored = self._previous(parent)
         instruments = models.instruments_of(trading)
         self.feeds = list(feeds(trading, process, instruments, self.accept, clock))
@@ -144,29 +142,48 @@ class Live:
             ending.must_fit(parent, restored, trading.asset, venues)
         here = [instrument for instrument in instruments if instrument.venue in venues]
         self.boot = held.boot()
-        started = datetime.now(UTC)
-        directory = request.out or session.new_directory(process.out_dir, started, request.mode)
-        self.session = Session.create(directory, self._manifest(trading, started, parent))
-        journal = Journal(self.session.journal)
-        self.execution_log = ExecutionLog(directory)
-        parts = (trading, here, venues, journal, self._on_error, strategies)
-        self.core = build(*parts, step_ns=SECOND, boot=self.boot, log=self.execution_log)
-        for feed in self.feeds:
-            feed.stale = self.core.freshness.stale.keys
-        self.recorder = Recorder(directory, _keeping(process.recording))
-        self.door = Door(self.core, journal, self.recorder, clock, self._wake_at)
-        self.log = self._log = RunLog(directory, process.logging.level)
-        self._notifier = notify.begin(process, request.environ, held.path, self.core.bus)
-        self.tasks = Supervisor(self._on_task)
-        self.fills = self.reconnects = 0
+        self._setting = Setting(
+            request.mode, process, clock, self.boot, self.feeds, venues, here, strategies, session.build()
+        )
+        self._trading = trading  # as the next session will have it
+        directory = request.out or session.new_directory(process.out_dir, datetime.now(UTC), request.mode)
+        self.reconnects = 0
         self._opened: set[str] = set()
         self._restored = restored
-        self.core.bus.subscribe(FeedOpened, self._on_opened)
-        self.core.bus.subscribe(TradingStateChanged, self._on_state)
-        self.core.bus.subscribe(OrderFilled, self._on_fill)
+        self._sitting = Sitting(self._setting, trading, directory, parent, self._wake_at)
+        self._listen()
+        self._notifier = notify.begin(process, request.environ, held.path, self.core.bus)
+        self.tasks = Supervisor(self._on_task)
         self._clock_watch = ClockWatch(lambda what: self.door.fault(CLOCK, what))
         self._kill_file = KillFile(process.kill_file)
+        self.schedule = rolling.Schedule(process.session.roll_at, clock, lambda: self.roll(rolling.SCHEDULE))
         self.attendant = Attendant(self)
+
+    @property
+    def sitting(self) -> Sitting:
+        """The session at hand."""
+        assert self._sitting is not None, "nothing asks before it is there"
+        return self._sitting
+
+    @property
+    def session(self) -> Session:
+        return self.sitting.session
+
+    @property
+    def core(self) -> Core:
+        return self.sitting.core
+
+    @property
+    def door(self) -> Door:
+        return self.sitting.door
+
+    @property
+    def recorder(self) -> Recorder:
+        return self.sitting.recorder
+
+    @property
+    def log(self) -> RunLog:
+        return self.sitting.log
 
     def accept(self, items: Sequence[Input], protocol: VenueProtocol) -> None:
         self.door.accept(items, protocol)
@@ -176,13 +193,10 @@ class Live:
     async def run(self) -> Ended:
         """The whole of it."""
         loop = asyncio.get_running_loop()
-        self.door.begin(
-            {"session": self.session.path.name, "mode": self.request.mode, "boot": self.boot}, self._restored
-        )
+        self.sitting.begin(self._restored)
         self._held.began(self.session.path)
         self.prune()
         self._take_back()
-        self.log.event("info", "session.opened", session=str(self.session.path), boot=self.boot)
         self._say(f"session {self.session.path}")
         if not self.feeds:
             self._say("nothing will be heard: no [[trading.feeds]] is configured")
@@ -193,6 +207,8 @@ class Live:
             self.tasks.start(KILL_FILE, self._watch_kill_file)
             self.tasks.start(CLOCK, self._clock_watch.run)
             self.tasks.start(HOUSEKEEPING, self._keep_house, restarts=3)
+            if self.process.session.roll_at:
+                self.tasks.start(rolling.ROLL, self.schedule.run, restarts=3)
             await self.attendant.start()
             for feed in self.feeds:
                 self.tasks.start(f"feed {feed.conn}", feed.run, restarts=1_000_000)
@@ -207,8 +223,7 @@ class Live:
             await self.attendant.stop()
             if self._notifier is not None:
                 self._notifier.close()
-            self.log.close()
-            self.execution_log.close()
+            self.sitting.close_logs()
 
     def _previous(self, parent: Path | None) -> StateRestored | None:
         """What the session before left, shown and then made again."""
@@ -219,15 +234,23 @@ class Live:
                 f"{parent}, the session this one continues, is gone; bring it back, or begin in another state directory"
             )
         before = Session.open(parent)
-        state, found = ending.hand_over(before)
+        left, found = ending.hand_over(before)
         for what in found:
             self._find(what)
-        for line in ending.last_words_of(before, state):
+        for line in ending.last_words_of(before, left):
             self._say(line)
         if ending.panicked(before):
             self._taking_back = True
             self._find(f"argus panic ended {before.path.name}: its orders are taken back, look why", Level.CRITICAL)
-        return state
+        return left
+
+    def _listen(self) -> None:
+        """Hear what a new session says."""
+        core = self.core
+        for feed in self.feeds:
+            feed.stale = core.freshness.stale.keys
+        core.bus.subscribe(FeedOpened, self._on_opened)
+        core.bus.subscribe(TradingStateChanged, self._on_state)
 
     def _on_opened(self, event: FeedOpened) -> None:
         """A feed is there. What follows is said after the input at hand is through."""
@@ -270,9 +293,17 @@ class Live:
         if name == "stop":
             self.stop(f"stopped by {who}" + (f": {said['reason']}" if said.get("reason") else ""))
             return
+        if name == rolling.ROLL:
+            if why := self.roll(who, said.get("reason", "")):
+                raise Refused(why)
+            return
         self.door.command(name, who, said)
         if name == "ack":
             self.findings.acknowledge(said.get("number"), who)
+        elif name == "reload":
+            limits = Limits.model_validate(said["limits"])
+            if models.gate_limits(limits) == self.core.gate.limits:  # what was taken holds across the next line too
+                self._trading = self._trading.model_copy(update={"limits": limits})
         elif name == "mode":
             self.mode_pending = "" if said["mode"] == self.request.mode else said["mode"]
 
@@ -314,6 +345,9 @@ class Live:
         states = {sent.client_id: sent.state.value for sent in core.router.state()}
         return {
             "session": str(self.session.path),
+            "started_ns": self.sitting.started_ns,
+            "next_roll_ns": None if self.schedule.next_ns == NEVER else self.schedule.next_ns,
+            "parent": self.session.manifest["parent"],
             "mode": self.request.mode,
             "mode_pending": self.mode_pending,
             "routing": core.gate.routing,
@@ -347,9 +381,6 @@ class Live:
         if event.state is TradingState.HALTED:
             self.stop(f"halted by {event.rule}: {event.reason}", KILLED)
 
-    def _on_fill(self, _: OrderFilled) -> None:
-        self.fills += 1
-
     def _on_signal(self, number: signal.Signals) -> None:
         self._signals += 1
         self.stop(f"interrupted by {number.name}")
@@ -364,17 +395,13 @@ class Live:
         elif last:
             self._find(f"{name} is gone: {what}", Level.CRITICAL)
 
-    def _on_error(self, where: str, error: Exception) -> None:
-        self._errors.append(f"{where}: {type(error).__name__}: {error}")
-        self.log.event("error", "part.failed", where=where, exc_info=error)
-
     def _find(self, what: str, level: Level = Level.WARNING) -> None:
         self.findings.add(what, level)
 
     def _on_finding(self, one: Finding) -> None:
         self._say(f"{one.what}; {one.action}" if one.action else one.what)
-        if self._log is not None:
-            self._log.event(
+        if self._sitting is not None:
+            self.log.event(
                 "warning", "finding", number=one.number, grade=one.level.value, what=one.what, action=one.action
             )
         if self._notifier is not None:
@@ -402,9 +429,10 @@ class Live:
 
     def prune(self) -> int:
         """Let old recordings go, so many pieces; those of this session and of the one it continues stay."""
-        kept = {self.session.path.resolve(), Path(self.session.manifest["parent"] or self.session.path).resolve()}
-        keeping = _keeping(self.process.recording)
-        gone = recorder.prune(self.process.out_dir, keeping, self.clock.read(), frozenset(kept))
+        kept = {self.session.path.resolve(), (self.sitting.parent or self.session.path).resolve()}
+        gone = recorder.prune(
+            self.process.out_dir, keeping(self.process.recording), self.clock.read(), frozenset(kept), state.is_latest
+        )
         for piece in gone:
             self.log.event("info", "recording.pruned", piece=str(piece))
         return len(gone)
@@ -429,6 +457,88 @@ class Live:
             self._take_back()
             if self.door.broken:
                 self.stop(self.door.broken, ERROR)
+
+    # --- roll over ----------------------------------------------------------------------------------------------
+
+    def roll(self, who: str, reason: str = "") -> str:
+        """Close this session as handed over and go on in a new one, all between two inputs; why that is not possible,
+        nothing where it was done.
+
+        The new one is ready before the old one ends, so that what fails fails while nothing has changed. It is the
+        latest from the moment its first records are on disk, before which nothing can come in.
+        """
+        before, core = self.sitting, self.core
+        if self._stopping.is_set() or before.door.broken:
+            return "the session is ending"
+        if core.operator.closing:
+            return "everything is being closed"
+        began = time.perf_counter()
+        try:
+            after = Sitting(self._setting, self._trading, self._beside(), before.session.path.resolve(), self._wake_at)
+        except (OSError, sqlite3.Error, session.SessionError, JournalError, ValueError) as error:
+            self._find(f"could not go on in a new session: {error}")
+            return str(error)
+        before.door.command(rolling.ROLL, who, {"reason": reason, "to": after.session.path.name})
+        handed, across, left = rolling.hand_over(before, self.feeds)
+        if before.door.broken:
+            after.abandon("the session before could not be closed")
+            self.stop(before.door.broken, ERROR)
+            return before.door.broken
+        try:
+            after.begin(handed, across)
+            if not after.door.broken:
+                self._held.began(after.session.path)
+        except Exception as error:  # the old one is closed and the new one not there: nothing may come in
+            after.door.broken = f"the new session did not begin: {type(error).__name__}: {error}"
+            after.log.event("error", "session.failed", exc_info=error)
+        self._sitting = after
+        self._listen()
+        if self._notifier is not None:
+            self._notifier.attach(self.core.bus)
+        self.attendant.turn_to(after)
+        self._wake_at(self.core.clock.due)
+        if after.door.broken:
+            self.stop(after.door.broken, ERROR)
+        elif self.core.gate.state is TradingState.HALTED:
+            self.stop(f"halted by {self.core.gate.latched} while rolling over", KILLED)
+        took_ms = round((time.perf_counter() - began) * 1_000)
+        self.log.event("info", "session.rolled", parent=before.session.path.name, who=who, took_ms=took_ms)
+        self._say(f"rolled over by {who} in {took_ms} ms: session {after.session.path}")
+        for what in rolling.forgotten(before.core.runner.strategies(), self.core.runner.strategies()):
+            self._find(what)
+        self._write_aside(before, f"handed over to {after.session.path.name}", left)
+        self.prune()
+        return ""
+
+    def _beside(self) -> Path:
+        out, now = self.request.out, datetime.now(UTC)
+        if out is None:
+            return session.new_directory(self.process.out_dir, now, self.request.mode)
+        number = next(n for n in count(2) if not out.with_name(f"{out.name}-{n}").exists())
+        return out.with_name(f"{out.name}-{number}")
+
+    def _write_aside(self, before: Sitting, reason: str, left: Sequence[Mapping[str, Any]]) -> None:
+        """The readable files of a session that is over, by a thread of their own: the market does not wait."""
+        try:
+            before.shut()
+        except (OSError, sqlite3.Error) as error:
+            self._find(f"{before.session.path.name} was not closed as it should be: {error}")
+        found = [one.what for one in self.findings.open()]
+        loop = asyncio.get_running_loop()
+
+        def write() -> None:
+            money.install()
+            try:
+                before.write(CLEAN, reason, left, found)
+            except Exception as error:
+                words = f"{before.session.path.name} was not written to its end ({error}); argus export makes it again"
+                loop.call_soon_threadsafe(self._find, words)
+            finally:
+                before.close_logs()
+
+        self._written_by = [thread for thread in self._written_by if thread.is_alive()]
+        self._written_by.append(threading.Thread(target=write, name="write session", daemon=True))
+        self._written_by[-1].start()
 
     async def _until_stopped(self) -> None:
         within = self.request.for_s / self.clock.rate if self.request.for_s is not None else None
@@ -457,74 +567,17 @@ class Live:
         code = self._exit_code or (ORDERS_LEFT if left else CLEAN)
         if left:
             self._find(f"{len(left)} orders are left at the venue")
-        handed = ending.Handed(core)
-        door.end()
+        handed = ending.Handed()
+        door.end(handed.take)
         late = await self.tasks.stop(self.process.stop_within_s)
         if late:
             self._find(f"did not end in time: {', '.join(late)}")
-        summary = self._write(code, left, handed)
-        return Ended(self.session.path, code, self._reason, summary)
-
-    def _write(self, code: int, left: Sequence[Mapping[str, Any]], handed: ending.Handed) -> dict[str, Any]:
-        """Everything but the journal, which is on disk already."""
-        door, core = self.door, self.core
-        with suppress(recorder.RecorderFailed):
-            self.recorder.close()
-        door.journal.close()
-        session.replace_file(self.session.path / session.CURVE, orjson.dumps(core.sampler.curve()))
-        if core.council is not None:
-            calibration.write(self.session, core.council)
+        self.sitting.shut()
         handed.write(self.session, core.chain)
-        worth, _ = core.worth()
-        summary = {
-            "session": str(self.session.path),
-            "inputs": door.accepted,
-            "intents": core.runner.intents,
-            "orders": core.router.orders,
-            "refused": core.gate.refused,
-            "fills": self.fills,
-            "equity_end": money.plain(worth) if worth.is_finite() else None,
-            "state": core.gate.state.value,
-            "reason": self._reason,
-            "exit_code": code,
-            "orders_left": len(left),
-            "journal_records": core.chain.seq,
-            "journal_head": core.chain.head.hex(),
-        }
-        self.session.manifest.update(
-            ended=datetime.now(UTC).isoformat(),
-            reason=self._reason,
-            exit_code=code,
-            inputs=door.accepted,
-            errors=self._errors[:100],
-            recording=self.recorder.failed or None,
-            journal_sha256=session.file_hash(self.session.journal),
-            metrics=ending.figures(core),
-            summary=summary,
-        )
-        self.session.write()
-        ending.write_files(self.session, summary, left, [one.what for one in self.findings.open()])
-        self.log.event("info", "session.closed", reason=self._reason, exit_code=code)
-        return summary
-
-    def _manifest(self, trading: Trading, started: datetime, parent: Path | None) -> dict[str, Any]:
-        return {
-            "mode": self.request.mode,
-            "started": started.isoformat(),
-            "ended": None,
-            "reason": None,
-            "exit_code": None,
-            "build": session.build(),
-            "config": {"trading": canonical(trading), "process": orjson.loads(self.process.model_dump_json())},
-            "seed": trading.seed,
-            "boot": self.boot,
-            "feeds": [{"conn": feed.conn, "venue": feed.venue} for feed in self.feeds],
-            "data": [],
-            "synthetic": False,
-            "synthetic_by": None,
-            "models": models.assumptions(trading),
-            "parent": str(parent) if parent is not None else None,
-        }
+        summary = self.sitting.write(code, self._reason, left, [one.what for one in self.findings.open()])
+        for thread in self._written_by:
+            thread.join(self.process.stop_within_s)
+        return Ended(self.session.path, code, self._reason, summary)
 
 
 def _money_at_risk(core: Core) -> dict[str, str] | None:
@@ -533,9 +586,3 @@ def _money_at_risk(core: Core) -> dict[str, str] | None:
         return {name: money.plain(lost) for name, lost in core.oversight.extra.money_at_risk().items()}
     except CannotValue:
         return None
-
-
-def _keeping(recording: Recording) -> Keeping:
-    return Keeping(
-        recording.piece_mb << 20, recording.keep_days, int(recording.budget_gb * (1 << 30)), recording.spare_mb << 20
-    )

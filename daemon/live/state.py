@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from daemon.errors import LockHeld, Usage
-from daemon.session import SessionError, replace_file
+from daemon.session import MANIFEST, SessionError, replace_file
 
 if sys.platform != "win32":
     import fcntl
@@ -77,6 +77,26 @@ class StateDirectory:
 def read(path: Path) -> Kept | None:
     """What a state directory says, without holding it; None where nothing ever ran there."""
     return _read(path / STATE)
+
+
+def is_latest(session: Path) -> bool:
+    """Whether ``session`` is what a process goes on from, running or not: then nobody can do without its recording.
+    Where that cannot be told, it is.
+    """
+    try:
+        manifest = msgspec.json.decode((session / MANIFEST).read_bytes(), type=_Kept)
+        kept = _read(Path(manifest.state_dir) / STATE)
+    except (FileNotFoundError, msgspec.ValidationError):  # no live session's, or an older one's
+        return False
+    except (OSError, msgspec.DecodeError, SessionError):
+        return True
+    return kept is not None and bool(kept.session) and Path(kept.session) == session.resolve()
+
+
+class _Kept(msgspec.Struct):
+    """Of a live session's manifest."""
+
+    state_dir: str
 
 
 class Lock:

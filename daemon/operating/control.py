@@ -28,7 +28,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from bus import events
-from bus.bus import Bus
+from bus.bus import Bus, Subscription
 from bus.clock import SECOND
 from bus.events import Decision, IntentLogged, OrderRefused
 from bus.inbox import Inbox, Overflow
@@ -91,9 +91,14 @@ class Control:
         self._decisions: deque[Any] = deque(maxlen=KEPT_DECISIONS)
         self._observers: set[Observer] = set()
         self.commands = self.refused = 0
-        bus = daemon.core.bus
+        self.follow(daemon.core.bus)
+
+    def follow(self, bus: Bus) -> None:
+        """The process went on in another session: whoever listens hears that one."""
         for kind in (Decision, OrderRefused, IntentLogged):
             bus.subscribe(kind, self._decisions.append)
+        for observer in self._observers:
+            observer.follow(bus)
 
     @property
     def observers(self) -> int:
@@ -274,8 +279,15 @@ class Observer:
 
     def __init__(self, bus: Bus, kinds: list[type], capacity: int = INBOX) -> None:
         self.inbox: Inbox[Any] = Inbox(capacity, Overflow.DROP_OLDEST)
-        self._subscriptions = [bus.subscribe(kind, self.inbox.put) for kind in kinds]
+        self._kinds = kinds
+        self._subscriptions: list[Subscription] = []
         self._closed = False
+        self.follow(bus)
+
+    def follow(self, bus: Bus) -> None:
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._subscriptions = [bus.subscribe(kind, self.inbox.put) for kind in self._kinds]
 
     def close(self) -> None:
         if not self._closed:

@@ -36,7 +36,8 @@ _LAST = frozenset({"halt", "kill", "cancel", "stop"})
 
 class Operator:
     """``held`` is the word, other than a halt's, by which somebody keeps trading from going on: shadow, disarm,
-    flatten, or the clear of a kill band. It outlives the session, and only an arm takes it back.
+    flatten, or the clear of a kill band. It outlives the session, and only an arm takes it back. ``handing_over``: the
+    session is about to go on in another one.
     """
 
     def __init__(self, bus: Bus, clock: Clock, gate: Gate, runner: Runner, flatten: Flatten) -> None:
@@ -46,6 +47,7 @@ class Operator:
         self._runner = runner
         self._flatten = flatten
         self.held = ""
+        self.handing_over = False
         self.verbs: Mapping[str, Callable[[str, Mapping[str, Any]], None]] = {
             "connect": self._enter(TradingState.CONNECTED),
             "reconcile": self._enter(TradingState.RECONCILED),
@@ -60,6 +62,8 @@ class Operator:
             "kill": self._kill,
             "cancel": self._cancel,
             "stop": self._stop,
+            "roll": self._roll,
+            "resume": self._resume,
         }
 
     def attach(self, bus: Bus) -> None:
@@ -140,6 +144,18 @@ class Operator:
 
     def _cancel(self, who: str, payload: Mapping[str, Any]) -> None:
         self._gate.pull(who, str(payload.get("reason", "")))
+
+    def _roll(self, _who: str, _payload: Mapping[str, Any]) -> None:
+        """The next input is the session's last, and nothing ends with it."""
+        self.handing_over = True
+
+    def _resume(self, who: str, payload: Mapping[str, Any]) -> None:
+        """Take up trading where the session before was when it handed over."""
+        state, reason = TradingState(payload["state"]), str(payload.get("reason", ""))
+        if state in (TradingState.ARMED, TradingState.REDUCING):
+            self._gate.arm(who, reason)  # which takes a drawdown band into account
+        else:
+            self._gate.enter(state, who, reason)
 
     def _stop(self, who: str, payload: Mapping[str, Any]) -> None:
         """The first half of the end: nothing new, nothing left open. The second is the session's last input."""

@@ -155,6 +155,7 @@ VERBS: Mapping[str, Verb] = {
     "shadow": Verb("keep the signals, cancel what is open, send nothing", states=_RUNNING),
     "halt": Verb("close the gate, cancel what is open, keep positions, stop"),
     "flatten": Verb("close the gate, cancel, close positions, verify flat, stop", Within, _RUNNING, _flatten),
+    "roll": Verb("close the session and go on in a new one at once: orders and positions stay", states=_RUNNING),
     "stop": Verb("cancel what is open and end the session in order"),
     "reload": Verb("take the limits from the configuration as it is now", states=_RUNNING, check=_reload),
     "ack": Verb("a finding was looked at", Acknowledged, check=_acknowledged),

@@ -32,8 +32,8 @@ LIVE = ("paper", "record")
 
 
 class Refold:
-    """One session's core, made again. ``inputs`` counts what it has accepted; ``ended`` says that the recording came
-    to its ``end``. What ``build`` takes besides may be given.
+    """One session's core, made again. ``inputs`` counts what it has accepted; ``ended`` says that its ``end`` was among
+    them. What ``build`` takes besides may be given.
     """
 
     def __init__(
@@ -50,23 +50,16 @@ class Refold:
         venues = list(dict.fromkeys(feed["venue"] for feed in manifest["feeds"]))
         here = [instrument for instrument in instruments if instrument.venue in venues]
         self._session = session
-        self._protocols = sources.protocols_of(manifest["feeds"], instruments)
+        self.protocols = sources.protocols_of(manifest["feeds"], instruments)
         self._of: dict[str | None, VenueProtocol] = {}
         self.core = build(trading, here, venues, chain, on_error, step_ns=SECOND, boot=manifest["boot"], **other)
         self.restored = opening_state(session)
         self.inputs = 0
-        self._end: Input | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self._end is not None
+        self.ended = False
 
     def run(self, after: Callable[[], bool] = lambda: True, limit: int | None = None) -> None:
-        """Accept the inputs one by one while ``after`` each of them says to go on; the end is not accepted."""
+        """Accept the inputs one by one while ``after`` each of them says to go on."""
         for item in self._recorded():
-            if item.kind == inputs.END:
-                self._end = item
-                return
             if item.kind == inputs.META:
                 self.core.begin(item.ts or 0, self.restored)
             elif limit is not None and self.inputs >= limit:
@@ -74,22 +67,17 @@ class Refold:
             else:
                 self.core.intake.accept_frames((item,), self._protocol(item))
                 self.inputs += 1
-            if not after():
+                self.ended = item.kind == inputs.END
+            if not after() or self.ended:
                 return
 
     def close(self) -> None:
-        """Accept the end as well."""
-        assert self._end is not None, "it never ended"
-        self.core.intake.accept_frames((self._end,), NOBODY)
+        """What follows the end."""
+        assert self.ended, "it never ended"
         self.core.close()
 
     def _recorded(self) -> Iterator[Input]:
-        found = pieces(self._session.path)
-        if not found:
-            raise SessionError(f"{self._session.path} has no recording any more: {', '.join(_GONE)}")
-        for piece in found:
-            for batch in Recording(piece).batches():
-                yield from batch
+        return recorded(self._session)
 
     def _protocol(self, item: Input) -> VenueProtocol:
         if item.kind in _OURS:
@@ -97,12 +85,22 @@ class Refold:
         try:
             return self._of[item.conn]
         except KeyError:
-            name = next((name for name in self._protocols if sources.belongs(item.conn, name)), None)
-            found = self._of[item.conn] = self._protocols[name] if name is not None else NOBODY
+            name = next((name for name in self.protocols if sources.belongs(item.conn, name)), None)
+            found = self._of[item.conn] = self.protocols[name] if name is not None else NOBODY
             return found
 
 
-_OURS = frozenset({inputs.COMMAND, inputs.TICK, inputs.FAULT})
+def recorded(session: Session) -> Iterator[Input]:
+    """A live session's inputs in order. Raises SessionError where they are gone."""
+    found = pieces(session.path)
+    if not found:
+        raise SessionError(f"{session.path} has no recording any more: {', '.join(_GONE)}")
+    for piece in found:
+        for batch in Recording(piece).batches():
+            yield from batch
+
+
+_OURS = frozenset({inputs.COMMAND, inputs.TICK, inputs.FAULT, inputs.END})
 _GONE = ("it was pruned", "moved", "or never begun")
 
 
@@ -152,7 +150,12 @@ def opening_state(session: Session) -> StateRestored | None:
 
 
 def final_state(session: Session) -> StateRestored:
-    """The state ``session`` leaves to the one that continues it: its inputs run again as far as its journal goes.
+    """The state ``session`` leaves to the one that continues it. Raises as ``final`` does."""
+    return final(session)[1]
+
+
+def final(session: Session) -> tuple[Refold, StateRestored]:
+    """``session`` made again as far as its journal goes, and the state it leaves to the one that continues it.
 
     Raises SessionError where recording and journal do not belong together, JournalError.
     """
@@ -169,4 +172,4 @@ def final_state(session: Session) -> StateRestored:
             " them (it was not written to the end); argus export shows what they say. Nothing can go on from there:"
             " begin in another state directory"
         )
-    return memory.remember(fold.core, session.path.name, last.seq, last.hash)
+    return fold, memory.remember(fold.core, session.path.name, last.seq, last.hash)

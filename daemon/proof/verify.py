@@ -7,14 +7,16 @@ that was cut short verifies when what it wrote is a beginning of what its inputs
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from bus.events import StateRestored
+from bus.inputs import RESUME
 from bus.journal import Chain, Entry, JournalError, encode, read
 from daemon import session
-from daemon.live import recorder
+from daemon.live import recorder, rolling
 from daemon.proof import refold
 from daemon.proof.again import of_build, reopen
 from daemon.replay import Watch, play
@@ -141,7 +143,7 @@ def _opening(written: Session, restored: StateRestored | None) -> list[str]:
     before = Path(parent) if Path(parent).is_dir() else written.path.parent / Path(parent).name
     if not recorder.pieces(before):
         return [f"the session it continues, {parent}, is not there: its opening state was taken on trust"]
-    left = refold.final_state(Session.open(before))
+    fold, left = refold.final(Session.open(before))
     for name in StateRestored.__struct_fields__[1:]:
         said, made = encode(getattr(restored, name)), encode(getattr(left, name))
         if said != made:
@@ -149,4 +151,10 @@ def _opening(written: Session, restored: StateRestored | None) -> list[str]:
                 f"record 1: it began with another {name} than {before.name} ended with\n"
                 f"  began: {said.decode()}\n  ended: {made.decode()}"
             )
+    for item in islice(refold.recorded(written), 1, None):
+        if item.kind != RESUME:
+            break
+        conn, venue = item.conn or "", item.note or ""
+        if item.raw != rolling.resume(fold.core, conn, venue, fold.protocols[conn]).raw:
+            raise _Differs(f"it went on from another market of {venue} than {before.name} ended with")
     return []

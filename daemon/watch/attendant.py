@@ -22,6 +22,7 @@ from daemon.wiring import Core
 
 if TYPE_CHECKING:
     from daemon.live.run import Live
+    from daemon.live.sitting import Sitting
 
 CONTROL, LAG, WATCHDOG, HEALTH = "control", "loop lag", "watchdog", "health"
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -58,6 +59,12 @@ class Attendant:
         live.tasks.start(LAG, self.lag.run, restarts=3)
         live.tasks.start(WATCHDOG, self.watchdog.run, restarts=3)
         live.tasks.start(HEALTH, self.checking.run, restarts=3)
+
+    def turn_to(self, sitting: Sitting) -> None:
+        """The process went on in another session: look at that one."""
+        self.watchdog.door = sitting.door
+        self.integrity.journal = sitting.session.journal
+        self.control.follow(sitting.core.bus)
 
     async def stop(self) -> None:
         await self.control.stop()
@@ -124,7 +131,7 @@ class Attendant:
             "intents_total": core.runner.intents,
             "orders_total": core.router.orders,
             "refused_total": core.gate.refused,
-            "fills_total": live.fills,
+            "fills_total": live.sitting.fills,
             "reconnects_total": live.reconnects,
             "open_orders": core.exposure.count(),
             "equity": float(worth),

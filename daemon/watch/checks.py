@@ -25,11 +25,11 @@ def checks_of(live: Live, lag: Lag, integrity: Integrity) -> list[Check]:
     return [
         Check("loop", 5.0, _loop(lag)),
         Check("memory", 10.0, _memory(watch.memory_mb << 20)),
-        Check("disk", 10.0, _disk(live.session.path, 2 * live.process.recording.spare_mb << 20)),
+        Check("disk", 10.0, _disk(live, 2 * live.process.recording.spare_mb << 20)),
         Check("clock", 5.0, _clock(live, watch.clock_offset_ms / 1_000)),
         Check("log", 5.0, _log(live)),
         Check("recording", 5.0, _recording(live)),
-        Check("journal", 5.0, _journal(live.session.journal)),
+        Check("journal", 5.0, _journal(live)),
         Check("integrity", watch.integrity_every_s, integrity.look, slow=True),
     ]
 
@@ -38,13 +38,13 @@ class Integrity:
     """Reads the journal as SQLite sees it, by a connection of its own, read-only."""
 
     def __init__(self, journal: Path) -> None:
-        self._journal = journal
+        self.journal = journal
         self.looked = 0
 
     def look(self) -> Problem | None:
         self.looked += 1
         try:
-            db = sqlite3.connect(f"{self._journal.resolve().as_uri()}?mode=ro", uri=True)
+            db = sqlite3.connect(f"{self.journal.resolve().as_uri()}?mode=ro", uri=True)
             try:
                 said = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             finally:
@@ -76,9 +76,9 @@ def _memory(most: int) -> Look:
     return look
 
 
-def _disk(path: Path, spare: int) -> Look:
+def _disk(live: Live, spare: int) -> Look:
     def look() -> Problem | None:
-        free = shutil.disk_usage(path).free
+        free = shutil.disk_usage(live.session.path).free
         if free >= spare:
             return None
         return Problem("the disk is almost full", Level.CRITICAL, "prune_recordings", f"{free >> 20} MiB left")
@@ -96,7 +96,7 @@ def _clock(live: Live, most_s: float) -> Look:
 
 def _recording(live: Live) -> Look:
     """Something was heard since the last look, so something must have been written."""
-    seen = [(0, 0)]
+    seen = [(live.session.path, 0, 0)]
 
     def look() -> Problem | None:
         if live.recorder.failed:
@@ -105,8 +105,8 @@ def _recording(live: Live) -> Look:
         pieces = recorder.pieces(live.session.path)
         written = sum(piece.stat().st_size for piece in pieces)
         heard, before = live.door.accepted, seen[0]
-        seen[0] = (heard, written)
-        if heard > before[0] and written == before[1]:
+        seen[0] = (live.session.path, heard, written)
+        if before[0] == live.session.path and heard > before[1] and written == before[2]:
             return Problem("what is heard is not written", Level.CRITICAL)
         return None
 
@@ -122,11 +122,15 @@ def _log(live: Live) -> Look:
     return look
 
 
-def _journal(path: Path) -> Look:
-    known = identity_of(path)
+def _journal(live: Live) -> Look:
+    known = {live.session.journal: identity_of(live.session.journal)}
 
     def look() -> Problem | None:
-        if identity_of(path) == known:
+        path = live.session.journal
+        if path not in known:  # the process went on in another session
+            known.clear()
+            known[path] = identity_of(path)
+        if identity_of(path) == known[path]:
             return None
         return Problem("the journal was moved or deleted under us", Level.CRITICAL, "halt")
 

@@ -48,7 +48,7 @@ class Watchdog:
     def __init__(
         self, door: Door, notifier: Notifier, status: Callable[[], str], on_stuck: Callable[[str], object]
     ) -> None:
-        self._door = door
+        self.door = door
         self._notifier = notifier
         self._status = status
         self._on_stuck = on_stuck
@@ -64,7 +64,7 @@ class Watchdog:
 
     def look(self) -> bool:
         """Send one token; feed whoever waits where it comes back."""
-        where = self._door.travel()
+        where = self.door.travel()
         if where and where != self._stuck:
             self._on_stuck(where)
         self._stuck = where

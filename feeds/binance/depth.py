@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from bus.events import BookInvalidated, BookRestored, BookSnapshot, BookUpdate, DataGap, Levels
 from feeds.port import Counts
 
@@ -34,6 +36,22 @@ class _Diff(NamedTuple):
     bids: Levels
     asks: Levels
     venue_ns: int
+
+
+class DepthState(msgspec.Struct, array_like=True):
+    """``Depth``'s own, field for field."""
+
+    valid: bool
+    conn: str | None
+    streaming: bool
+    away: bool
+    heard: int
+    shown: int
+    id: int
+    linked: bool
+    waiting: list[_Diff]
+    reason: str
+    carriers: list[str | None]
 
 
 class Depth:
@@ -130,6 +148,30 @@ class Depth:
         self._id, self._shown = -1, id
         self._counts.depth_updates += 1
         return (BookSnapshot(self.name, bids, asks, id, venue_ns, ns), *self._restore(id, ns))
+
+    def state(self) -> DepthState:
+        return DepthState(
+            self.valid,
+            self.conn,
+            self._streaming,
+            self._away,
+            self._heard,
+            self._shown,
+            self._id,
+            self._linked,
+            list(self._waiting),
+            self._reason,
+            sorted(self._carriers, key=str),
+        )
+
+    def restore(self, state: DepthState) -> None:
+        self.valid, self.conn = state.valid, state.conn
+        self._streaming, self._away = state.streaming, state.away
+        self._heard, self._shown = state.heard, state.shown
+        self._id, self._linked = state.id, state.linked
+        self._waiting.extend(state.waiting)
+        self._reason = state.reason
+        self._carriers.update(state.carriers)
 
     @property
     def unbuilt(self) -> bool:

@@ -7,33 +7,29 @@ not above the floor was heard already.
 
 from __future__ import annotations
 
-from weakref import WeakSet
+import msgspec
 
 _GROUND = (-1, -1, False)
 
 
-class Floor:
+class Floor(msgspec.Struct, gc=False):
     """What was heard last, by what only rises in the stream: ``id`` where it is numbered, else ``last``."""
 
-    __slots__ = ("__weakref__", "id", "last")
-
-    def __init__(self) -> None:
-        self.id = -1
-        self.last: tuple[int, int, bool] = _GROUND
+    id: int = -1
+    last: tuple[int, int, bool] = _GROUND
 
 
 class Floors:
-    """All of one protocol's; a stream that is forgotten takes its floor along."""
+    """All of one protocol's, by what its streams are called."""
 
-    def __init__(self) -> None:
-        self._floors: WeakSet[Floor] = WeakSet()
+    def __init__(self, named: dict[str, Floor] | None = None) -> None:
+        self.named = named if named is not None else {}
 
-    def new(self) -> Floor:
-        floor = Floor()
-        self._floors.add(floor)
-        return floor
+    def new(self, stream: str) -> Floor:
+        """The stream's: where it was left, if it was heard before."""
+        return self.named.setdefault(stream, Floor())
 
     def fall(self) -> None:
         """No socket is left: a venue may start to count anew."""
-        for floor in self._floors:
+        for floor in self.named.values():
             floor.id, floor.last = -1, _GROUND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -88,7 +88,7 @@ class _Filter(msgspec.Struct, gc=False):
 # {"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[{"filterType":"LOT_SIZE",
 #  "minQty":"0.001","maxQty":"900","stepSize":"0.001"}]}; futures add marginAsset, COIN-M contractSize too
 # developers.binance.com/docs/binance-spot-api-docs/rest-api/general-endpoints#exchange-information
-class _Symbol(msgspec.Struct, gc=False):
+class Symbol(msgspec.Struct, gc=False):
     symbol: str
     baseAsset: str
     quoteAsset: str
@@ -100,7 +100,7 @@ class _Symbol(msgspec.Struct, gc=False):
 
 
 class _ExchangeInfo(msgspec.Struct, gc=False):
-    symbols: list[_Symbol]
+    symbols: list[Symbol]
 
 
 _read = msgspec.json.Decoder(_ExchangeInfo).decode
@@ -109,9 +109,13 @@ _read = msgspec.json.Decoder(_ExchangeInfo).decode
 class Instruments:
     """The symbols of every exchangeInfo read so far; an instrument is made when it is asked for."""
 
-    def __init__(self, venue: str) -> None:
+    def __init__(self, venue: str, symbols: Sequence[Symbol] = ()) -> None:
         self._venue = venue
-        self._symbols: dict[str, _Symbol] = {}
+        self._symbols = {symbol.symbol: symbol for symbol in symbols}
+
+    @property
+    def symbols(self) -> list[Symbol]:
+        return list(self._symbols.values())
 
     def read(self, raw: str) -> None:
         """Take in a reply of exchangeInfo; what it says replaces what an earlier one said of the same symbol."""
@@ -128,7 +132,7 @@ class Instruments:
             return None
 
 
-def _instrument(venue: str, listed: _Symbol) -> Instrument:
+def _instrument(venue: str, listed: Symbol) -> Instrument:
     market = MARKETS[venue]
     settle = listed.marginAsset or listed.quoteAsset
     rules = {rule.filterType: rule for rule in listed.filters}

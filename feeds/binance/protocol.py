@@ -14,15 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 from msgspec import UNSET, structs
 
 from bus.events import InstrumentListed, Kline, MarkPrice, PastBar, Quote, Ticker, Trade
 from bus.values import Instrument, Kind, Side
 from feeds.binance import wire
-from feeds.binance.depth import Depth
-from feeds.binance.floors import Floors
-from feeds.binance.instruments import MARKETS, Instruments, guessed_name
-from feeds.binance.trades import TradeIds
+from feeds.binance.depth import Depth, DepthState
+from feeds.binance.floors import Floor, Floors
+from feeds.binance.instruments import MARKETS, Instruments, Symbol, guessed_name
+from feeds.binance.trades import TradeIds, TradeIdsState
 from feeds.binance.wire import MS_MAX, to_ns
 from feeds.port import PAST_AFTER_NS, Counts, KnownInstruments, Unparsed
 
@@ -58,6 +59,29 @@ class Heard:
         self.aggregates = TradeIds(name, counts)
 
 
+class HeardState(msgspec.Struct, array_like=True):
+    symbol: str
+    name: str
+    configured: bool
+    listed: Instrument | None
+    depth: DepthState
+    singles: TradeIdsState
+    aggregates: TradeIdsState
+
+
+class State(msgspec.Struct):
+    """The whole conversation. Parsers are not in it: a stream's next frame introduces it again."""
+
+    symbols: list[Symbol]
+    heard: list[HeardState]
+    floors: dict[str, Floor]
+    open: list[str | None]
+    closing: list[str | None]
+
+
+_state = msgspec.json.Decoder(State)
+
+
 class BinanceProtocol:
     """``known`` names what config describes; the venue's exchangeInfo names and lists the rest.
 
@@ -78,7 +102,7 @@ class BinanceProtocol:
         self._open: set[str | None] = set()
         self._floors = Floors()
         self.closing: set[str | None] = set()
-        self._makers: dict[str, Callable[[Heard], Parse]] = {
+        self._makers: dict[str, Callable[[Heard, str], Parse]] = {
             "trade": self._futures_trades if self._futures else self._trades,
             "aggTrade": self._agg_trades,
             "bookTicker": self._quotes,
@@ -109,8 +133,8 @@ class BinanceProtocol:
             if address.path.startswith(self._market.rest):
                 if address.path.endswith("/exchangeInfo"):
                     self._instruments.read(raw)
-                    self._last, self._last_parse = _NO_STREAM, self._introduce
-                    self._parsers.clear()  # every stream is introduced again, and its instrument listed
+                    self._floors = Floors()
+                    self._meet_again()
                 elif address.path.endswith("/depth"):
                     return self._book(parse_qs(address.query), raw, local_ns)
                 elif address.path.endswith("/klines"):
@@ -135,7 +159,47 @@ class BinanceProtocol:
             self._floors.fall()
         return [event for heard in self._heard.values() for event in heard.depth.lost(conn, local_ns)]
 
+    def state(self) -> bytes:
+        heard = [
+            HeardState(
+                one.symbol,
+                one.name,
+                one.configured,
+                one.listed,
+                one.depth.state(),
+                one.singles.state(),
+                one.aggregates.state(),
+            )
+            for one in self._heard.values()
+        ]
+        ends = sorted(self._open, key=str), sorted(self.closing, key=str)
+        return msgspec.json.encode(State(self._instruments.symbols, heard, self._floors.named, *ends))
+
+    def resume(self, state: bytes, local_ns: int) -> Sequence[object]:
+        try:
+            was = _state.decode(state)
+        except msgspec.DecodeError as error:
+            raise Unparsed(str(error)) from None
+        self._instruments = Instruments(self.venue, was.symbols)
+        self._floors = Floors(was.floors)
+        self._open, self.closing = {*was.open}, {*was.closing}
+        self._heard = {}
+        for one in was.heard:
+            heard = Heard(one.symbol, one.name, self.counts, configured=one.configured, futures=self._futures)
+            heard.listed = one.listed
+            heard.depth.restore(one.depth)
+            heard.singles.restore(one.singles)
+            heard.aggregates.restore(one.aggregates)
+            self._heard[one.symbol] = heard
+        self._meet_again()
+        return [InstrumentListed(local_ns, one.listed) for one in was.heard if one.listed is not None]
+
     # --- what arrives for the first time, or in an unusual form ------------------------------------------------
+
+    def _meet_again(self) -> None:
+        """Every stream is introduced again, and its instrument listed where it was not."""
+        self._last, self._last_parse = _NO_STREAM, self._introduce
+        self._parsers.clear()
 
     def _introduce(self, raw: str, ns: int, conn: str | None) -> Sequence[object]:
         """Find out what a frame is and read it; a stream that could be read has its parser from then on."""
@@ -168,7 +232,7 @@ class BinanceProtocol:
         if make is None or not symbol:
             raise Unparsed(f"unknown stream {key.removeprefix(_PREFIX)!r}")
         heard = self._instrument(symbol.upper())
-        parse = make(heard)
+        parse = make(heard, key)
         events = parse(raw, ns, conn)
         self._heard[heard.symbol] = heard
         self._parsers[key] = parse
@@ -219,7 +283,7 @@ class BinanceProtocol:
 
     # --- one parser a stream -----------------------------------------------------------------------------------
 
-    def _trades(self, heard: Heard) -> Parse:
+    def _trades(self, heard: Heard, _stream: str) -> Parse:
         name, ids, read = heard.name, heard.singles, wire.read_trade
         buy, sell = Side.BUY, Side.SELL
 
@@ -232,7 +296,7 @@ class BinanceProtocol:
 
         return parse
 
-    def _futures_trades(self, heard: Heard) -> Parse:
+    def _futures_trades(self, heard: Heard, _stream: str) -> Parse:
         name, counts, ids, read = heard.name, self.counts, heard.singles, wire.read_futures_trade
         buy, sell = Side.BUY, Side.SELL
 
@@ -250,7 +314,7 @@ class BinanceProtocol:
 
         return parse
 
-    def _agg_trades(self, heard: Heard) -> Parse:
+    def _agg_trades(self, heard: Heard, _stream: str) -> Parse:
         name, counts, singles, ids = heard.name, self.counts, heard.singles, heard.aggregates
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
@@ -263,9 +327,9 @@ class BinanceProtocol:
 
         return parse
 
-    def _quotes(self, heard: Heard) -> Parse:
+    def _quotes(self, heard: Heard, stream: str) -> Parse:
         name, counts, read = heard.name, self.counts, wire.read_quote
-        floor = self._floors.new()
+        floor = self._floors.new(stream)
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = read(raw).data
@@ -284,7 +348,7 @@ class BinanceProtocol:
 
         return parse
 
-    def _diffs(self, heard: Heard) -> Parse:
+    def _diffs(self, heard: Heard, _stream: str) -> Parse:
         depth = heard.depth
 
         def parse(raw: str, ns: int, conn: str | None) -> Sequence[object]:
@@ -296,7 +360,7 @@ class BinanceProtocol:
 
         return parse
 
-    def _futures_diffs(self, heard: Heard) -> Parse:
+    def _futures_diffs(self, heard: Heard, _stream: str) -> Parse:
         depth = heard.depth
 
         def parse(raw: str, ns: int, conn: str | None) -> Sequence[object]:
@@ -308,7 +372,7 @@ class BinanceProtocol:
 
         return parse
 
-    def _partials(self, heard: Heard) -> Parse:
+    def _partials(self, heard: Heard, _stream: str) -> Parse:
         depth = heard.depth
 
         def parse(raw: str, ns: int, conn: str | None) -> Sequence[object]:
@@ -319,7 +383,7 @@ class BinanceProtocol:
 
         return parse
 
-    def _futures_partials(self, heard: Heard) -> Parse:
+    def _futures_partials(self, heard: Heard, _stream: str) -> Parse:
         depth = heard.depth
 
         def parse(raw: str, ns: int, conn: str | None) -> Sequence[object]:
@@ -330,9 +394,9 @@ class BinanceProtocol:
 
         return parse
 
-    def _klines(self, heard: Heard) -> Parse:
+    def _klines(self, heard: Heard, stream: str) -> Parse:
         name, counts = heard.name, self.counts
-        floor = self._floors.new()
+        floor = self._floors.new(stream)
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_kline(raw).data
@@ -353,9 +417,9 @@ class BinanceProtocol:
 
         return parse
 
-    def _tickers(self, heard: Heard) -> Parse:
+    def _tickers(self, heard: Heard, stream: str) -> Parse:
         name, counts = heard.name, self.counts
-        floor = self._floors.new()
+        floor = self._floors.new(stream)
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_ticker(raw).data
@@ -369,9 +433,9 @@ class BinanceProtocol:
 
         return parse
 
-    def _marks(self, heard: Heard) -> Parse:
+    def _marks(self, heard: Heard, stream: str) -> Parse:
         name, counts = heard.name, self.counts
-        floor = self._floors.new()
+        floor = self._floors.new(stream)
 
         def parse(raw: str, ns: int, _conn: str | None) -> Sequence[object]:
             data = wire.read_mark(raw).data

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from bus.events import DataGap, Trade
 from feeds.port import Counts
 
 HOLES_MAX = 1_000
+
+
+class TradeIdsState(msgspec.Struct, array_like=True):
+    heard: bool
+    expected: int
+    holes: list[tuple[int, int]]
 
 
 class TradeIds:
@@ -21,6 +29,12 @@ class TradeIds:
         self._counts = counts
         self._expected = -1
         self._holes: list[tuple[int, int]] = []  # ids that never came, oldest first; the oldest are forgotten
+
+    def state(self) -> TradeIdsState:
+        return TradeIdsState(self.heard, self._expected, self._holes)
+
+    def restore(self, state: TradeIdsState) -> None:
+        self.heard, self._expected, self._holes = state.heard, state.expected, state.holes
 
     def next(self, id: int, trade: Trade, ns: int) -> Sequence[object]:
         """``trade``, after the gap before it; nothing when it was heard already."""

@@ -8,12 +8,17 @@ sends a new snapshot. On Exchange the book's messages carry no number, and only 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 
 class Numbering:
     """The next number of each connection."""
 
-    def __init__(self) -> None:
-        self._next: dict[str | None, int] = {}
+    def __init__(self, following: Sequence[tuple[str | None, int]] = ()) -> None:
+        self._next: dict[str | None, int] = dict(following)
+
+    def state(self) -> list[tuple[str | None, int]]:
+        return list(self._next.items())
 
     def take(self, conn: str | None, number: int) -> range | None:
         """The numbers that never came before this one (none, when it is the next); None for one heard already."""
@@ -31,9 +36,13 @@ class Numbering:
 class Books:
     """By instrument name: the connection that keeps each whole book up to date, and the books that are broken."""
 
-    def __init__(self) -> None:
-        self._keepers: dict[str, str | None] = {}
-        self.broken: set[str] = set()
+    def __init__(self, keepers: Mapping[str, str | None] | None = None, broken: Iterable[str] = ()) -> None:
+        self._keepers: dict[str, str | None] = dict(keepers or {})
+        self.broken: set[str] = set(broken)
+
+    @property
+    def keepers(self) -> Mapping[str, str | None]:
+        return self._keepers
 
     def begin(self, name: str, conn: str | None) -> bool:
         """A snapshot came over ``conn``, which keeps the book from here on; whether it was not whole before."""

@@ -28,6 +28,13 @@ EXCHANGE_TAKER = Decimal("0.006")
 ReadProducts = Callable[[str, str], dict[str, Instrument]]
 
 
+class Known(msgspec.Struct):
+    """Names by symbol, of what was heard of, and what the venue listed."""
+
+    names: dict[str, str]
+    products: dict[str, Instrument]
+
+
 class Instruments:
     """Names for the venue's symbols, and the listing of each instrument just before its first event.
 
@@ -40,6 +47,20 @@ class Instruments:
         self._known = known
         self._names: dict[str, str] = {}
         self._products: dict[str, Instrument] = {}
+
+    def state(self) -> Known:
+        return Known(self._names, self._products)
+
+    def restore(self, state: Known, local_ns: int) -> list[InstrumentListed]:
+        """What was listed to us is said again."""
+        self._names, self._products = state.names, state.products
+        return [
+            InstrumentListed(local_ns, instrument)
+            for symbol in state.names
+            if self._known(self._venue, symbol) is None
+            and (instrument := state.products.get(symbol)) is not None
+            and instrument.name == state.names[symbol]
+        ]
 
     def name(self, symbol: str, local_ns: int, out: list[object]) -> str:
         """The instrument's name; its listing goes to ``out`` when this is the first event about it."""

@@ -11,7 +11,7 @@ Advanced trades the 36 marked SELL at or beyond a touch were all at the ask, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -34,7 +34,7 @@ from bus.events import (
 from bus.values import Side
 from feeds.coinbase import wire
 from feeds.coinbase.depth import Books, Numbering
-from feeds.coinbase.instruments import Instruments, ReadProducts, read_advanced, read_exchange
+from feeds.coinbase.instruments import Instruments, Known, ReadProducts, read_advanced, read_exchange
 from feeds.coinbase.rfc3339 import nanoseconds
 from feeds.port import PAST_AFTER_NS, Counts, KnownInstruments
 
@@ -53,6 +53,19 @@ _PAST = msgspec.json.Decoder(wire.PastCandles, strict=False)
 
 _TAKER = {"BUY": Side.SELL, "SELL": Side.BUY, "buy": Side.SELL, "sell": Side.BUY}
 
+
+class State(msgspec.Struct):
+    """The whole conversation; the last two are Advanced Trade's."""
+
+    instruments: Known
+    keepers: Mapping[str, str | None]
+    broken: list[str]
+    trade_ids: dict[str, int]
+    numbers: list[tuple[str | None, int]] = []
+    forming: list[wire.Candle] = []
+
+
+_STATE = msgspec.json.Decoder(State)
 Handler = Callable[[Any, int, str | None], Sequence[object]]
 
 
@@ -105,6 +118,21 @@ class _CoinbaseProtocol:
 
     def lost(self, conn: str | None, local_ns: int) -> Sequence[object]:
         return self._break_books(conn, local_ns, "connection lost")
+
+    def state(self) -> bytes:
+        return msgspec.json.encode(self._state())
+
+    def _state(self) -> State:
+        books = self._books
+        return State(self._instruments.state(), books.keepers, sorted(books.broken), self._trade_ids)
+
+    def resume(self, state: bytes, local_ns: int) -> Sequence[object]:
+        return self._restore(wire.decode(_STATE, state.decode()), local_ns)
+
+    def _restore(self, was: State, local_ns: int) -> Sequence[object]:
+        self._books = Books(was.keepers, was.broken)
+        self._trade_ids = was.trade_ids
+        return self._instruments.restore(was.instruments, local_ns)
 
     def _break_books(self, conn: str | None, local_ns: int, reason: str) -> list[object]:
         return [BookInvalidated(local_ns, name, reason) for name in self._books.drop(conn)]
@@ -172,6 +200,16 @@ class CoinbaseAdvancedProtocol(_CoinbaseProtocol):
     def lost(self, conn: str | None, local_ns: int) -> Sequence[object]:
         self._numbering.restart(conn)
         return super().lost(conn, local_ns)
+
+    def _state(self) -> State:
+        return msgspec.structs.replace(
+            super()._state(), numbers=self._numbering.state(), forming=list(self._forming.values())
+        )
+
+    def _restore(self, was: State, local_ns: int) -> Sequence[object]:
+        self._numbering = Numbering(was.numbers)
+        self._forming = {candle.product_id: candle for candle in was.forming}
+        return super()._restore(was, local_ns)
 
     def _follow(self, message: wire.Numbered, local_ns: int, conn: str | None) -> list[object] | None:
         """Take the message's number: None if it was heard before, else a list that begins with what a loss did.

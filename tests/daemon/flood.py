@@ -15,7 +15,8 @@ from config import load as config
 from config.schema import Process, Trading
 from daemon import sources
 from daemon.live.door import Accept
-from daemon.live.run import Clock, Ended, Live, RunRequest
+from daemon.live.run import Ended, Live, RunRequest
+from daemon.live.sitting import Clock
 from daemon.live.state import StateDirectory
 from feeds.port import VenueProtocol
 from sandbox import market

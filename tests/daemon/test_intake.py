@@ -59,6 +59,12 @@ class FakeProtocol:
     def lost(self, conn: str | None, local_ns: int) -> Sequence[object]:
         return [Heard("lost", "", local_ns, conn)]
 
+    def state(self) -> bytes:
+        return b"null"
+
+    def resume(self, state: bytes, local_ns: int) -> Sequence[object]:
+        return [Heard("resumed", state.decode(), local_ns)]
+
 
 def trade(price: float, ns: int) -> Trade:
     return Trade(NAME, price, 1.0, Side.BUY, 1, ns, ns)

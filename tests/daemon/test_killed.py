@@ -91,7 +91,7 @@ def rig(live: Live, moment: str, after: int, when: Callable[[Live], bool] = read
         case "closed":
             door.journal.close = die  # type: ignore[method-assign]
         case "beginning":
-            door._commit = die  # type: ignore[method-assign]
+            door._commit = die  # type: ignore[method-assign,assignment]
 
 
 def in_a_process(act: Callable[[], None]) -> int:

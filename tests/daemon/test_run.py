@@ -190,9 +190,7 @@ async def test_a_portfolio_file_that_says_something_else_is_a_finding_and_the_jo
     assert [one for one in second.findings.open() if "portfolio_state.json" in one.what]
     assert second._restored is not None
     assert second._restored.ledger.cash["USDT"] != Decimal(1_000_000)
-    second.execution_log.close()
-    second.log.close()
-    second.door.journal.close()
+    second.sitting.abandon("it was only looked at")
 
 
 @pytest.mark.asyncio
