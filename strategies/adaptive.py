@@ -24,9 +24,9 @@ from msgspec import structs
 from bus.events import Adaptation, Bar, Intent
 from bus.rng import Draws
 from bus.values import Action, Kind
-from strategies.council import AFTER, FLAT, LEAVING, SHORT
 from strategies.load import load
 from strategies.port import BadParameter, Strategy, View, Wish, Wishes
+from strategies.votes import AFTER, FLAT, LEAVING, SHORT
 
 _TRIES = 50
 """Draws for one candidate, where most combinations make no sense to the strategy."""

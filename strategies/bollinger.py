@@ -25,6 +25,11 @@ class Bands(Track):
         super().__init__()
         self.mean = Moments(length)
 
+    def away(self, price: float) -> float | None:
+        """How many deviations ``price``, now among them, is from the mean; None where nothing deviates."""
+        mean, deviation = self.mean.update(price), self.mean.deviation
+        return (price - mean) / deviation if deviation > 0.0 else None
+
     def figures(self) -> dict[str, float]:
         return {"mean": self.mean.value, "deviation": self.mean.deviation}
 
@@ -56,11 +61,8 @@ class BollingerReversion(BarStrategy[Bands]):
         return Bands(self._length)
 
     def judge(self, track: Bands, bar: Bar, state: RegimeState) -> Want | None:
-        mean = track.mean.update(bar.close)
-        deviation = track.mean.deviation
-        if not deviation > 0.0:
-            return None
-        return revert(track.level, (bar.close - mean) / deviation, self._deviations, self._stop, 0.0, "band")
+        away = track.away(bar.close)
+        return None if away is None else revert(track.level, away, self._deviations, self._stop, 0.0, "band")
 
 
 def revert(level: float, away: float, enter: float, stop: float, leave: float, name: str) -> Want | None:

@@ -50,12 +50,8 @@ class MeanReversion(BarStrategy[Bands]):
         return Bands(self._window)
 
     def judge(self, track: Bands, bar: Bar, state: RegimeState) -> Want | None:
-        mean = track.mean.update(bar.close)
-        deviation = track.mean.deviation
-        if not deviation > 0.0:
-            return None
-        z = (bar.close - mean) / deviation
-        return revert(track.level, z, self._threshold, self._stop, self._leave, "z")
+        z = track.away(bar.close)
+        return None if z is None else revert(track.level, z, self._threshold, self._stop, self._leave, "z")
 
 
 generate_intent = as_function(MeanReversion, "mean_reversion")

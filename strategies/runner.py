@@ -244,21 +244,17 @@ class Runner:
     # --- handlers, one closure per callback so that the common case is one call ---------------------------------
 
     def _market_handler(self, seat: Seat, callback: Callable[[Any, View], Wishes]) -> Handler:
-        view, take, wanted = seat.view, self._take, seat.instruments
+        view, take = seat.view, self._take
 
         def hear(event: Any) -> None:
             wishes = callback(event, view)
             if wishes:
                 take(seat, wishes)
 
-        def hear_wanted(event: Any) -> None:
-            if event.instrument in wanted:  # type: ignore[operator]  # only used where wanted is a set
-                hear(event)
-
-        return hear if wanted is None else hear_wanted
+        return _of(seat.instruments, hear)
 
     def _bar_handler(self, seat: Seat, callback: Callable[[Bar, View], Wishes]) -> Handler:
-        view, take, wanted = seat.view, self._take, seat.instruments
+        view, take = seat.view, self._take
 
         def hear(bar: Bar) -> None:
             if bar.closed:
@@ -266,11 +262,7 @@ class Runner:
                 if wishes:
                     take(seat, wishes, bar)
 
-        def hear_wanted(bar: Bar) -> None:
-            if bar.instrument in wanted:  # type: ignore[operator]  # only used where wanted is a set
-                hear(bar)
-
-        return hear if wanted is None else hear_wanted
+        return _of(seat.instruments, hear)
 
     def _fill_handler(self, seat: Seat, callback: Callable[[OrderFilled, View], Wishes]) -> Handler:
         view, take, name = seat.view, self._take, seat.id
@@ -428,6 +420,18 @@ def _check(seat: Seat, wish: object) -> None:
     else:
         raise TypeError(f"a strategy returns Intent, CancelIntent or ReplaceIntent, not {type(wish).__name__}")
     encode(wish)
+
+
+def _of(wanted: frozenset[str] | None, hear: Handler) -> Handler:
+    """``hear``, of these instruments only; of all, and itself, where none are named."""
+    if wanted is None:
+        return hear
+
+    def hear_wanted(event: Any) -> None:
+        if event.instrument in wanted:
+            hear(event)
+
+    return hear_wanted
 
 
 def _implements(strategy: Strategy, callback: str) -> bool:

@@ -94,7 +94,7 @@ IN_EVERY_STRATEGY = {
     f"strategies.{name}"
     for name in (
         *("calibration", "council", "feedback", "history", "indicators", "legs", "load", "port", "provenance"),
-        *("regime", "runner"),
+        *("regime", "runner", "votes"),
     )
 }
 LOADED = """

@@ -20,7 +20,7 @@ from bus.events import Bar, CouncilVoted
 from bus.values import Action, Check
 from config.schema import Trading
 from daemon.proof.probe import Changes, Facts
-from strategies.council import FLAT, LONG, SHORT, of, support, verdict
+from strategies.votes import FLAT, LONG, SHORT, of, support, verdict
 
 Trial = Callable[[Changes], Facts]
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged
 from bus.values import Action, Ballot, Kind
 from portfolio.lots import RoundTrips
-from strategies.council import FLAT, LONG, RULES, SHORT, Council, Rules, blend, of, support, verdict
+from strategies.council import Council, Rules
 from strategies.feedback import Terms
 from strategies.port import Strategy, View, Wishes
+from strategies.votes import FLAT, LONG, RULES, SHORT, blend, of, support, verdict
 from tests.strategies.world import BTC, MINUTE, Says, World, bar, filled, order, trade
 
 ENTER, EXIT, SELL_SHORT, HOLD = Action.ENTER_LONG, Action.EXIT_LONG, Action.ENTER_SHORT, Action.HOLD

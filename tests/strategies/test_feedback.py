@@ -14,8 +14,8 @@ from bus.events import WeightChanged
 from bus.values import Side
 from portfolio.lots import RoundTrips
 from strategies.calibration import Outcome
-from strategies.council import LONG, SHORT
 from strategies.feedback import HEDGE, REALISED, Change, Feedback, Terms
+from strategies.votes import LONG, SHORT
 from tests.strategies.test_council import ENTER, EXIT, Room, Script
 from tests.strategies.world import BTC, bar, filled, order
 
