@@ -1,7 +1,8 @@
 """Words for somebody who may be slow: a terminal, a log on a disk that hangs. The loop never waits for them.
 
 What is said is put into a bounded queue and told by a thread of its own, in order. While that is full, what comes is
-dropped and counted.
+dropped and counted. The thread looks by itself, ten times a second: to wake it for each word would cost whoever speaks
+more than the word does, and an order speaks on its way.
 """
 
 from __future__ import annotations
@@ -9,48 +10,48 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 CAPACITY = 4096
+LOOK_S = 0.1
+
+Words = TypeVar("Words")
 
 
-class Aside:
-    def __init__(self, tell: Callable[[str], object], name: str) -> None:
+class Aside(Generic[Words]):
+    def __init__(self, tell: Callable[[Words], object], name: str) -> None:
         self._tell = tell
-        self._words: deque[str] = deque()
-        self._there = threading.Condition()
-        self._closed = False
-        self.dropped = 0
+        self._words: deque[Words] = deque()
+        self._closed = threading.Event()
+        self._full = self._untold = 0  # each counted by one thread only
         self.failed = ""
         # A daemon thread: whoever hangs for ever must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def __call__(self, words: str) -> None:
-        with self._there:
-            if self._closed or len(self._words) >= CAPACITY:
-                self.dropped += 1
-                return
+    @property
+    def dropped(self) -> int:
+        return self._full + self._untold
+
+    def __call__(self, words: Words) -> None:
+        if len(self._words) < CAPACITY and not self._closed.is_set():
             self._words.append(words)
-            self._there.notify()
+        else:
+            self._full += 1
 
     def close(self, within_s: float = 2.0) -> bool:
         """What was said is still told, if that takes no longer than this; whether it was."""
-        with self._there:
-            self._closed = True
-            self._there.notify()
+        self._closed.set()
         self._thread.join(within_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while True:
-            with self._there:
-                while not self._words and not self._closed:
-                    self._there.wait()
-                if not self._words:
-                    return
-                words = self._words.popleft()
-            try:
-                self._tell(words)
-            except (OSError, ValueError) as error:  # a disk that is full, a terminal that is gone
-                self.failed = str(error)
-                self.dropped += 1
+        closed = False
+        while not closed:
+            closed = self._closed.wait(LOOK_S)
+            while self._words:
+                try:
+                    self._tell(self._words.popleft())
+                except (OSError, ValueError) as error:  # a disk that is full, a terminal that is gone
+                    self.failed = str(error)
+                    self._untold += 1

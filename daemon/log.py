@@ -72,7 +72,7 @@ class _Lines:
 
     name = RUN_LOG
 
-    def __init__(self, lines: Aside) -> None:
+    def __init__(self, lines: Aside[str]) -> None:
         self.write = lines
 
     def flush(self) -> None: ...

@@ -31,7 +31,7 @@ _PATIENCE = 1_000  # bad lines in a row before the first good one: after that it
 
 _ts = attrgetter("ts")
 _decoder = msgspec.json.Decoder(Input)
-_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
@@ -192,13 +192,12 @@ class RecordingWriter:
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb")  # a recording is never written over
         self._compressor = zstandard.ZstdCompressor().compressobj()
-        self._lines: list[bytes] = []
+        self._items: list[Input] = []
         self._waiting = 0
 
     def write(self, item: Input) -> None:
-        line = _encode(item)
-        self._lines.append(line)
-        self._waiting += len(line)
+        self._items.append(item)
+        self._waiting += len(item.raw)
         if self._waiting >= _BLOCK:
             self._compress()
 
@@ -215,10 +214,9 @@ class RecordingWriter:
             self._file.close()
 
     def _compress(self) -> None:
-        if self._lines:
-            self._lines.append(b"")
-            self._file.write(self._compressor.compress(b"\n".join(self._lines)))
-            self._lines.clear()
+        if self._items:
+            self._file.write(self._compressor.compress(_encode_lines(self._items)))
+            self._items.clear()
             self._waiting = 0
 
     def __enter__(self) -> RecordingWriter:

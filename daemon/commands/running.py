@@ -45,7 +45,7 @@ def _session(
     from daemon.setup import credentials
 
     request = running.RunRequest(config, overrides or (), out, for_s, credentials.here(), mode)
-    say = Aside(lambda text: stderr.print(text, markup=False), "console")
+    say: Aside[str] = Aside(lambda text: stderr.print(text, markup=False), "console")
     ended = run_async(running.run(request, feeding.feeds, say=say))
     say.close()
     stderr.print(f"ended: {ended.reason}; exit code {ended.exit_code}", markup=False)

@@ -1,18 +1,16 @@
 """``execution.log``: what a person following the run wants to read, one line for each thing decided, done or let be.
 
 Every execution, every refusal and every closed bar that a strategy let pass is a line with its reason. It is told in
-plain words and in the order of events; the journal is what counts. A thread of its own writes it, and what it is too
-slow for is counted and dropped: a disk that hangs holds up nobody.
+plain words and in the order of events; the journal is what counts. An order on its way only leaves the event here: the
+words are found and written by a thread of their own, and what that is too slow for is counted and dropped, so a disk
+that hangs holds up nobody.
 """
 
 from __future__ import annotations
 
-import logging
-import queue
-import time
-from collections.abc import Callable
-from logging.handlers import QueueHandler, QueueListener
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple, TextIO
 
 from bus import money
 from bus.bus import Bus
@@ -27,48 +25,48 @@ from bus.events import (
     OrderRejected,
     TradingStateChanged,
 )
+from daemon.aside import Aside
 from daemon.reading.digest import iso
 from strategies.port import Witness
 
 EXECUTION_LOG = "execution.log"
-CAPACITY = 10_000
+
+
+class Held(NamedTuple):
+    """A strategy let a closed bar pass."""
+
+    ns: int
+    strategy: str
+    bar: Bar
+    reason: str
 
 
 class ExecutionLog:
     """Also a witness of the closed bar that is being heard: who acted on it, and who said why not."""
 
     def __init__(self, directory: Path) -> None:
-        self.dropped = 0
-        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(CAPACITY)
-        handler = logging.FileHandler(directory / EXECUTION_LOG, encoding="utf-8", delay=False)
-        formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
-        formatter.converter = time.gmtime
-        handler.setFormatter(formatter)
-        self._handler = handler
-        self._writer = QueueListener(self._lines, handler)
-        self._log = logging.Logger("argus.execution")
-        self._log.addHandler(_Dropping(self._lines, self))
+        self._file: TextIO = (directory / EXECUTION_LOG).open("a", encoding="utf-8", buffering=1)
+        self._lines: Aside[Any] = Aside(self._write, "execution log")
         self._acted: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._hearers: Callable[[str], list[str]] = lambda _instrument: []
-        self._writer.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines that the disk was too slow for."""
+        return self._lines.dropped
 
     def attach(self, bus: Bus, hearers: Callable[[str], list[str]]) -> None:
         """After everybody else: a bar's line tells what became of it."""
         self._hearers = hearers
-        bus.subscribe(Decision, self._on_decision)
-        bus.subscribe(OrderRefused, self._on_refused)
-        bus.subscribe(OrderFilled, self._on_filled)
-        bus.subscribe(OrderRejected, self._on_rejected)
-        bus.subscribe(OrderCancelled, self._on_cancelled)
-        bus.subscribe(CancelRequested, self._on_cancel)
-        bus.subscribe(TradingStateChanged, self._on_state)
-        bus.subscribe(CommandGiven, self._on_command)
+        for event_type in _WORDS:
+            if event_type is not Held:
+                bus.subscribe(event_type, self._lines)
         bus.subscribe(Bar, self._on_bar)
 
     def close(self) -> None:
-        self._writer.stop()
-        self._handler.close()
+        if self._lines.close():
+            self._file.close()
 
     # --- as a witness -------------------------------------------------------------------------------------------
 
@@ -78,62 +76,75 @@ class ExecutionLog:
     def held(self, strategy: str, reason: str) -> None:
         self._reasons[strategy] = reason
 
-    # --- one line each ------------------------------------------------------------------------------------------
-
     def _on_bar(self, bar: Bar) -> None:
         if not bar.closed:
             return
         for strategy in self._hearers(bar.instrument):
             if strategy not in self._acted:
-                reason = self._reasons.get(strategy) or "no signal"
-                self._log.info("HOLD %s %s bar %s: %s", strategy, bar.instrument, iso(bar.end_ns), reason)
+                self._lines(Held(bar.local_ns, strategy, bar, self._reasons.get(strategy) or "no signal"))
         self._acted.clear()
         self._reasons.clear()
 
-    def _on_decision(self, event: Decision) -> None:
-        intent = event.intent
-        why = intent.reason or "no reason given"
-        self._log.info("SIGNAL %s %s %s: %s", event.intent_id, intent.action.value, intent.instrument, why)
+    # --- by the thread ------------------------------------------------------------------------------------------
 
-    def _on_refused(self, event: OrderRefused) -> None:
-        word = "MISSED" if event.rule == "missed" else "REFUSED"
-        self._log.warning("%s %s %s by %s: %s", word, event.intent_id, event.instrument, event.rule, event.reason)
-
-    def _on_filled(self, event: OrderFilled) -> None:
-        size, price = money.plain(event.size), money.plain(event.price)
-        fee, side = money.plain(event.fee), event.side.value.upper()
-        line = "EXECUTION %s %s %s @ %s fee %s %s (%s, %s)"
-        rest = (size, event.instrument, price, fee, event.fee_asset, event.intent_id, event.liquidity.value)
-        self._log.info(line, side, *rest)
-
-    def _on_rejected(self, event: OrderRejected) -> None:
-        self._log.warning("REJECTED %s by the venue: %s %s", event.client_id, event.code, event.reason)
-
-    def _on_cancelled(self, event: OrderCancelled) -> None:
-        self._log.info("CANCELLED %s: %s", event.client_id, event.reason)
-
-    def _on_cancel(self, event: CancelRequested) -> None:
-        self._log.info("CANCEL %s by %s: %s", event.intent_id, event.who, event.reason or "no reason given")
-
-    def _on_state(self, event: TradingStateChanged) -> None:
-        self._log.warning("TRADING %s by %s: %s", event.state.value.upper(), event.rule, event.reason)
-
-    def _on_command(self, event: CommandGiven) -> None:
-        self._log.info("COMMAND %s by %s", event.name, event.who)
+    def _write(self, event: Any) -> None:
+        level, words = _WORDS[type(event)]
+        time = iso(event.ns)
+        self._file.write(f"{time[:10]} {time[11:23]}Z {level:<7} {words(event)}\n")
 
 
-class _Dropping(QueueHandler):
-    """Puts a line into the queue, or counts it where there is no room."""
+def _signal(event: Decision) -> str:
+    intent = event.intent
+    why = intent.reason or "no reason given"
+    return f"SIGNAL {event.intent_id} {intent.action.value} {intent.instrument}: {why}"
 
-    def __init__(self, lines: queue.Queue[logging.LogRecord], log: ExecutionLog) -> None:
-        super().__init__(lines)
-        self._owner = log
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
-            self._owner.dropped += 1
+def _refused(event: OrderRefused) -> str:
+    word = "MISSED" if event.rule == "missed" else "REFUSED"
+    return f"{word} {event.intent_id} {event.instrument} by {event.rule}: {event.reason}"
+
+
+def _execution(event: OrderFilled) -> str:
+    size, price, fee = money.plain(event.size), money.plain(event.price), money.plain(event.fee)
+    what = f"{event.side.value.upper()} {size} {event.instrument} @ {price}"
+    return f"EXECUTION {what} fee {fee} {event.fee_asset} ({event.intent_id}, {event.liquidity.value})"
+
+
+def _rejected(event: OrderRejected) -> str:
+    return f"REJECTED {event.client_id} by the venue: {event.code} {event.reason}"
+
+
+def _cancelled(event: OrderCancelled) -> str:
+    return f"CANCELLED {event.client_id}: {event.reason}"
+
+
+def _cancel(event: CancelRequested) -> str:
+    return f"CANCEL {event.intent_id} by {event.who}: {event.reason or 'no reason given'}"
+
+
+def _state(event: TradingStateChanged) -> str:
+    return f"TRADING {event.state.value.upper()} by {event.rule}: {event.reason}"
+
+
+def _command(event: CommandGiven) -> str:
+    return f"COMMAND {event.name} by {event.who}"
+
+
+def _hold(held: Held) -> str:
+    return f"HOLD {held.strategy} {held.bar.instrument} bar {iso(held.bar.end_ns)}: {held.reason}"
+
+
+_WORDS: Mapping[type, tuple[str, Callable[[Any], str]]] = {
+    Decision: ("INFO", _signal),
+    OrderRefused: ("WARNING", _refused),
+    OrderFilled: ("INFO", _execution),
+    OrderRejected: ("WARNING", _rejected),
+    OrderCancelled: ("INFO", _cancelled),
+    CancelRequested: ("INFO", _cancel),
+    TradingStateChanged: ("WARNING", _state),
+    CommandGiven: ("INFO", _command),
+    Held: ("INFO", _hold),
+}
 
 
 class Both:

@@ -302,7 +302,7 @@ def test_a_log_and_a_terminal_that_hang_hold_nobody_up_and_change_no_byte(tmp_pa
     hang, told = threading.Event(), []
 
     def act(client: Client, live: Live) -> None:
-        terminal = Aside(lambda _: hang.wait(20), "terminal")
+        terminal: Aside[str] = Aside(lambda _: hang.wait(20), "terminal")
         live._say = terminal
         live.log._lines._tell = lambda _: hang.wait(20)
         for _ in range(CAPACITY + 10):
