@@ -50,6 +50,8 @@ class ExecutionLog:
         self._acted: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._hearers: Callable[[str], list[str]] = lambda _instrument: []
+        self.on_held: Callable[[str, str], None] = lambda _strategy, _reason: None
+        """Told of each closed bar that a strategy let pass, and why."""
 
     @property
     def dropped(self) -> int:
@@ -81,7 +83,9 @@ class ExecutionLog:
             return
         for strategy in self._hearers(bar.instrument):
             if strategy not in self._acted:
-                self._lines(Held(bar.local_ns, strategy, bar, self._reasons.get(strategy) or "no signal"))
+                reason = self._reasons.get(strategy) or "no signal"
+                self._lines(Held(bar.local_ns, strategy, bar, reason))
+                self.on_held(strategy, reason)
         self._acted.clear()
         self._reasons.clear()
 

@@ -36,7 +36,7 @@ from config import surroundings
 from config.schema import Limits, Process, Trading
 from daemon import models, session
 from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
-from daemon.live import ending, recorder, rolling, state
+from daemon.live import cortex, ending, recorder, rolling, state
 from daemon.live.door import Accept, Door
 from daemon.live.killfile import KillFile
 from daemon.live.recorder import Recorder
@@ -55,7 +55,7 @@ from daemon.wiring import Core, makers
 from feeds.port import LiveFeed, VenueProtocol
 from portfolio.equity import CannotValue
 
-CLOCK, KILL_FILE, HOUSEKEEPING = "clock", "kill_file", "housekeeping"
+CLOCK, KILL_FILE, HOUSEKEEPING, CORTEX = "clock", "kill_file", "housekeeping", "cortex"
 _HOUSEKEEPING_S = 0.5
 _ASK_AGAIN_S = 0.1
 
@@ -207,6 +207,7 @@ class Live:
             self.tasks.start(KILL_FILE, self._watch_kill_file)
             self.tasks.start(CLOCK, self._clock_watch.run)
             self.tasks.start(HOUSEKEEPING, self._keep_house, restarts=3)
+            self.tasks.start(CORTEX, self._keep_cortex, restarts=3)
             if self.process.session.roll_at:
                 self.tasks.start(rolling.ROLL, self.schedule.run, restarts=3)
             await self.attendant.start()
@@ -443,6 +444,11 @@ class Live:
             self.door.command("cancel", "panic", {"reason": "left open by a session that argus panic ended"})
         elif self.core.gate.state is not TradingState.DISCONNECTED:
             self._taking_back = False
+
+    async def _keep_cortex(self) -> None:
+        while True:
+            self.sitting.cortex.look()
+            await asyncio.sleep(cortex.EVERY_S)
 
     async def _keep_house(self) -> None:
         piece = self.recorder.piece

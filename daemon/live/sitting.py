@@ -24,6 +24,7 @@ from bus.values import Instrument
 from config.schema import Process, Recording, Trading, canonical
 from daemon import models, session
 from daemon.live import ending, recorder
+from daemon.live.cortex import Cortex
 from daemon.live.door import Door
 from daemon.live.execution_log import ExecutionLog
 from daemon.live.recorder import Keeping, Recorder
@@ -82,6 +83,8 @@ class Sitting:
         parts = (trading, setting.instruments, setting.venues, self.journal, self._on_error, strategies)
         self.core = build(*parts, step_ns=SECOND, boot=setting.boot, log=self.execution_log)
         self.core.bus.subscribe(OrderFilled, self._on_fill)
+        self.cortex = Cortex(directory, setting.mode, self.core, {one.name: one.use for one in trading.strategies})
+        self.execution_log.on_held = self.cortex.held
         self.recorder = Recorder(directory, keeping(process.recording))
         self.door = Door(self.core, self.journal, self.recorder, setting.clock, on_wake)
 
@@ -104,6 +107,7 @@ class Sitting:
         self, code: int, reason: str, left: Sequence[Mapping[str, Any]], findings: Sequence[str]
     ) -> dict[str, Any]:
         """Everything but recording and journal, which are on disk already."""
+        self.cortex.close()
         core, door = self.core, self.door
         session.replace_file(self.session.path / session.CURVE, orjson.dumps(core.sampler.curve()))
         if core.council is not None:
@@ -143,6 +147,7 @@ class Sitting:
     def close_logs(self) -> None:
         self.log.close()
         self.execution_log.close()
+        self.cortex.close()
 
     def abandon(self, why: str) -> None:
         """It never began."""

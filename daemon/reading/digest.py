@@ -78,6 +78,7 @@ class Digest:
         self.failures: list[Failure] = []
         self.decision: Decision | None = None
         self.passed: BarsPassed | None = None
+        self._band_before = ""
         self.gap_count = 0
         self._gaps: list[Gap] = []
         self._open: dict[tuple[str, str], Gap] = {}
@@ -91,6 +92,8 @@ class Digest:
                 self.opened = event
             case SessionClosed():
                 self.closed = event
+            case StateRestored() if OVERSIGHT in event.more:
+                self._band_before = event.more[OVERSIGHT]["governor"]["band"]
             case Decision():
                 self.decision = event
             case BarsPassed():
@@ -134,10 +137,10 @@ class Digest:
 
     @property
     def band(self) -> str:
-        """The drawdown band that trading is in: halted, kill, hard, soft or ok."""
+        """The drawdown band that trading is in, that of the session before included: halted, kill, hard, soft or ok."""
         if any(halt.rule == "session_drawdown" for halt in self.halts):
             return "halted"
-        said = next((one.reason for one in reversed(self.states) if one.rule == BAND), "")
+        said = next((one.reason for one in reversed(self.states) if one.rule == BAND), self._band_before)
         word = said.partition(":")[0]
         return word if word in {band.value for band in Band} else "ok"
 

@@ -49,9 +49,11 @@ from bus.values import Instrument
 from daemon.reading import narrative, snapshots
 from daemon.reading.digest import Reading, iso
 from daemon.reading.fold import Account, Change, OrderLife, text_of
+from daemon.reading.snapshots import CortexHistory
 from daemon.session import Session, SessionError, replace_file
 
 CURVE = "curve.json"
+CORTEX = "cortex.jsonl"
 
 ORDERS = (
     *("client_id", "intent_id", "strategy", "instrument", "side", "type", "tif", "size", "price", "stop", "trail"),
@@ -99,6 +101,8 @@ def export(session: Session) -> list[Path]:
         orders, trades = table("orders.csv", ORDERS), table("trades.csv", TRADES)
         account, equity = table("account.csv", ACCOUNT), EquityRows(table("flight_recorder.csv", EQUITY))
         events = files.enter_context(_replacing(session.path / "state.jsonl"))
+        mode = str(session.manifest.get("mode"))
+        said, history = files.enter_context(_replacing(session.path / CORTEX)), CortexHistory(mode, reading, curve)
         for entry in journal.read(session.journal):
             event = entry.event()
             changes, ended = reading.note(entry, event)
@@ -110,6 +114,7 @@ def export(session: Session) -> list[Path]:
                 trades.writerow(_trade_row(event))
             if entry.type in EVENTS:
                 events.write(_line(entry, event))
+            said.writelines(orjson.dumps(line).decode() + "\n" for line in history.note(event))
             if curve is None:
                 equity.note(event, reading.account)
         orders.writerows(_order_row(life, reading.account.instruments) for life in reading.orders.unfinished())
@@ -118,10 +123,15 @@ def export(session: Session) -> list[Path]:
                 equity.point(ns, None if value is None else money.from_float(round(value, 8)))
         positions = table("positions.csv", POSITIONS)
         positions.writerows(_position_rows(reading.account))
+    stood = snapshots.Stood(
+        reading.equity(), equity.peak, reading.digest.band, reading.differences() == [], reading.account.asset
+    )
     documents = {
         "state.json": _json(snapshots.state(reading)),
         "portfolio_state.json": _json(snapshots.portfolio_state(reading)),
-        "cortex.json": _json(snapshots.cortex(str(session.manifest.get("mode")), reading, equity.peak)),
+        "cortex.json": _json(
+            snapshots.cortex(mode, snapshots.last_said(reading.digest), stood, snapshots.uses_of(reading.digest))
+        ),
         "session.md": narrative.session_md(session, reading).encode(),
     }
     for name, content in documents.items():
@@ -133,6 +143,7 @@ def export(session: Session) -> list[Path]:
         "account.csv",
         "flight_recorder.csv",
         "state.jsonl",
+        CORTEX,
         *documents,
     )
     return [session.path / name for name in names]

@@ -188,6 +188,32 @@ def test_holding_is_a_decision_too(tmp_path):
     assert document(session, "state.json")["last_bar"] == iso(now)
 
 
+def test_the_history_has_each_decision_and_each_new_reason_to_hold(tmp_path):
+    story = Story(tmp_path / "s")
+    story.trade(BUY, "2", "100")
+    story.tell(
+        Decision(story.now, "trend-1", "trend", Intent(SPOT.name, Action.BUY, reason="up", meta={"p_long": 0.7}))
+    )
+    now = story.now
+    held = [["flat", "flat", "no trend"], ["", "", ""]]
+    story.tell(BarsPassed(now, SPOT.name, SECOND, now - 2 * SECOND, 3, ["trend", "other"], ["other"], held, None, []))
+    session = story.leave()
+
+    export(session)
+
+    lines = [json.loads(line) for line in (session.path / "cortex.jsonl").read_text().splitlines()]
+    said = [(one["strategy"], one["intent_action"], one["intent_reason"]) for one in lines]
+    assert said[1:] == [
+        ("trend", "BUY", "up"),
+        ("trend", "HOLD", "flat"),
+        ("other", "HOLD", ""),
+        ("trend", "HOLD", "no trend"),
+    ]
+    assert all(one.keys() == document(session, "cortex.json").keys() for one in lines)
+    assert (lines[1]["p_long"], lines[1]["wallet_verified"]) == (0.7, None)
+    assert lines[1]["equity_usd"] == float(document(session, "state.json")["equity"])
+
+
 def test_portfolio_state_has_the_lots_a_later_session_goes_on_from(tmp_path):
     story = Story(tmp_path / "s")
     story.trade(BUY, "2", "100")

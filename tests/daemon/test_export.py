@@ -48,7 +48,7 @@ def test_every_projection_is_written_and_nothing_else_is_left_behind(tmp_path):
 
     assert {path.name for path in written} == {
         *("orders.csv", "trades.csv", "positions.csv", "account.csv", "flight_recorder.csv"),
-        *("state.jsonl", "state.json", "portfolio_state.json", "cortex.json", "session.md"),
+        *("state.jsonl", "state.json", "portfolio_state.json", "cortex.json", "cortex.jsonl", "session.md"),
     }
     assert {path.name for path in session.path.iterdir()} == {path.name for path in written} | {
         "manifest.json",
