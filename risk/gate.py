@@ -103,6 +103,7 @@ class Gate:
         self.routing = True
         self.state = TradingState.DISCONNECTED
         self.refused = 0
+        self._latest: Decision | None = None
         self.on_judged: Callable[[str, list[Check]], None] | None = None
         """Told of every order that came before the rules, with all their answers, where somebody asks why."""
 
@@ -130,15 +131,34 @@ class Gate:
     # --- orders -------------------------------------------------------------------------------------------------
 
     def on_decision(self, decision: Decision) -> None:
+        weighed = self._weigh(decision)
+        if not isinstance(weighed, Proposal):
+            self._refuse(decision.intent_id, decision.strategy, decision.intent.instrument, *weighed)
+            return
+        order, mid = weighed.order, weighed.mid
+        if self.on_judged is not None:
+            self.on_judged(order.intent_id, self._checks(weighed))
+        if not all_kept(weighed, self._limits, self._standing) or self._overseen(weighed):
+            self._break(weighed)
+            return
+        self._latest = decision
+        self._standing.approved_ns.append(self._clock.now)
+        self._exposure.reserve(order, mid)
+        if decision.intent.horizon_s and self._oversight is not None:
+            self._oversight.approved(order, decision.intent)
+        self._bus.publish(OrderApproved(self._clock.now, order, mid))
+
+    def _weigh(self, decision: Decision) -> Proposal | tuple[str, str]:
+        """What the rules are to be asked about; or the rule, and the reason, that nothing gets as far as them."""
         intent = decision.intent
         instrument = self._market.instruments.get(intent.instrument)
         mid = self._market.mid(intent.instrument)
-        reason = self._closed(intent.instrument, instrument, mid)
-        if not reason and intent.expires_ns and intent.expires_ns < self._clock.now:
-            reason = ("expired", "the intent was stale before it got here")
-        if reason or instrument is None:
-            self._refuse(decision.intent_id, decision.strategy, intent.instrument, *reason)
-            return
+        closed = self._closed(intent.instrument, instrument, mid)
+        if closed:
+            return closed
+        assert instrument is not None, "closed to what nobody has listed"
+        if intent.expires_ns and intent.expires_ns < self._clock.now:
+            return "expired", "the intent was stale before it got here"
         try:
             market_price = money.from_float(mid)
             reach = self._exposure.position_if_all_fill(instrument.name)
@@ -149,21 +169,21 @@ class Gate:
                     f"notional {proposal.notional} is below the venue's smallest, {instrument.min_notional}"
                 )
         except (Unsizable, CannotValue) as why:
-            self._refuse(decision.intent_id, decision.strategy, intent.instrument, "translator", str(why))
-            return
+            return "translator", str(why)
         except ArithmeticError:
-            self._refuse(decision.intent_id, decision.strategy, intent.instrument, "translator", _TOO_LONG)
-            return
-        if self.on_judged is not None:
-            self.on_judged(order.intent_id, self._checks(proposal))
-        if not all_kept(proposal, self._limits, self._standing) or self._overseen(proposal):
-            self._break(proposal)
-            return
-        self._standing.approved_ns.append(self._clock.now)
-        self._exposure.reserve(order, mid)
-        if intent.horizon_s and self._oversight is not None:
-            self._oversight.approved(order, intent)
-        self._bus.publish(OrderApproved(self._clock.now, order, mid))
+            return "translator", _TOO_LONG
+        return proposal
+
+    def rehearse(self) -> None:
+        """Weigh the latest order that was approved once more, and forget what came of it.
+
+        Orders are rare, and a processor's caches forget: some milliseconds after the last one the way of an order has
+        to be fetched from memory again, which takes longer than going it. Nothing is changed, published or counted.
+        """
+        if self._latest is not None:
+            weighed = self._weigh(self._latest)
+            if isinstance(weighed, Proposal):
+                all_kept(weighed, self._limits, self._standing)
 
     def on_replace(self, request: ReplaceRequested) -> None:
         """A replacement is held to the rules as the order it would become."""

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bus import money
-from bus.clock import NEVER, WallClock
+from bus.clock import NEVER, SECOND, WallClock
 from bus.events import FeedOpened, StateRestored, TradingStateChanged
 from bus.inputs import Input
 from bus.journal import JournalError
@@ -58,6 +58,7 @@ from portfolio.equity import CannotValue
 CLOCK, KILL_FILE, HOUSEKEEPING, CORTEX = "clock", "kill_file", "housekeeping", "cortex"
 _HOUSEKEEPING_S = 0.5
 _ASK_AGAIN_S = 0.1
+_REHEARSE_NS = SECOND // 500
 
 
 Feeds = Callable[[Trading, Process, Sequence[Instrument], Accept, Clock], Sequence[LiveFeed]]
@@ -131,6 +132,8 @@ class Live:
         self._sitting: Sitting | None = None
         self._written_by: list[threading.Thread] = []
         self._notifier: notify.Notifier | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rehearsed_ns = 0
         self._wake: asyncio.TimerHandle | None = None
         parent = held.parent
         restored = self._previous(parent)
@@ -186,13 +189,19 @@ class Live:
         return self.sitting.log
 
     def accept(self, items: Sequence[Input], protocol: VenueProtocol) -> None:
-        self.door.accept(items, protocol)
+        sitting = self.sitting
+        door = sitting.door
+        door.accept(items, protocol)
+        if self._loop is not None and door.last_ns - self._rehearsed_ns > _REHEARSE_NS:
+            # While frames come an order may, too. Later, so that it holds up nothing that was read with this one.
+            self._rehearsed_ns = door.last_ns
+            self._loop.call_soon(sitting.core.gate.rehearse)
 
     # --- start --------------------------------------------------------------------------------------------------
 
     async def run(self) -> Ended:
         """The whole of it."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self.sitting.begin(self._restored)
         self._held.began(self.session.path)
         self.prune()

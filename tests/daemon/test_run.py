@@ -16,6 +16,7 @@ from bus.inputs import HTTP, TICK, Input
 from daemon.app import Request, replay
 from daemon.errors import CLEAN, KILLED, Usage
 from daemon.live.recorder import pieces
+from daemon.live.run import Live
 from daemon.proof.verify import verify
 from daemon.session import Session, SessionError
 from feeds.frames import Recording, RecordingWriter
@@ -54,6 +55,30 @@ async def test_a_session_verifies_and_every_start_goes_through_the_same_states(t
     verdict = await verify(Session.open(ended.session))
     assert (verdict.equal, verdict.difference, verdict.notes) == (True, "", [])
     assert verdict.same == ended.summary["journal_records"]
+
+
+@pytest.mark.asyncio
+async def test_the_way_of_an_order_is_rehearsed_while_frames_come_and_no_record_knows_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    world = World(tmp_path, Market(30).lines(), config_text=STRATEGY)
+    weighed: list[int] = []
+
+    def rig(live: Live) -> None:
+        rehearse = live.core.gate.rehearse
+
+        def counted() -> None:
+            before = live.core.chain.seq + len(live.core.chain.pending)
+            rehearse()
+            weighed.append(live.core.chain.seq + len(live.core.chain.pending) - before)
+
+        monkeypatch.setattr(live.core.gate, "rehearse", counted)
+
+    ended = await world.run_through(rig=rig)
+
+    assert len(weighed) > 100
+    assert not any(weighed)
+    assert (await verify(Session.open(ended.session))).equal
 
 
 TICKER = Path(__file__).with_name("ticker.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal as D
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +22,36 @@ from bus.values import Action, OrderType, Side, TimeInForce, TradingState
 from tests.risk.world import ALL, CLOSED, COIN, PERP, SPOT, T0, World
 
 BUY, SELL = Action.BUY, Action.SELL
+
+
+# --- rehearsing -------------------------------------------------------------------------------------------------
+
+
+def test_rehearsing_changes_nothing_whatever_the_gate_would_say() -> None:
+    rehearsed, plain = World(max_orders=2), World(max_orders=2)
+
+    for world in (rehearsed, plain):
+        look = world.gate.rehearse if world is rehearsed else lambda: None
+        intent = Intent(SPOT.name, BUY, size=D(1), limit=D(99), expires_ns=T0 + 9 * SECOND)
+        for act in (
+            lambda: None,
+            partial(world.decide, intent),
+            partial(world.trade, 101.0),
+            partial(world.decide, intent),
+            partial(world.decide, intent),  # one too many in a second
+            world.lose_book,
+            partial(world.wait, 60),  # stale, expired
+            partial(world.trade, 10.0),  # worth less than the venue takes
+            partial(world.gate.kill, "a test"),
+        ):
+            act()
+            for _ in range(3):
+                look()
+
+    assert len(rehearsed.all(OrderApproved)) == 2
+    assert rehearsed.heard == plain.heard
+    assert rehearsed.gate.remember() == plain.gate.remember()
+    assert (rehearsed.gate.refused, rehearsed.exposure.state()) == (plain.gate.refused, plain.exposure.state())
 
 
 # --- sizing ----------------------------------------------------------------------------------------------------
