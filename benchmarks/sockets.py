@@ -1,12 +1,14 @@
 """From the socket: how many frames a second reach the bus, and how long one takes until an order is approved.
 
-Each figure stands beside a bare reader of the same frames from the same sender, which is a process of its own. Ours is
-the whole of a paper session: reader, door, recording, protocol, bus, gate, journal; the strategy is the benchmark's.
+Each figure stands beside a bare reader of the same frames from the same sender, which is a process of its own, on a
+core of its own where there are two. Ours is what ``argus run`` does: reader, door, recording, protocol, bus, gate,
+journal, logs, control socket and checks; only the strategies are the benchmark's.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
+import os
 import statistics
 import subprocess
 import sys
@@ -21,26 +23,24 @@ import aiohttp
 import uvloop
 from websockets.asyncio.client import connect
 
-from benchmarks.strategies import EveryNth
-from bus.clock import SECOND, WallClock
-from bus.events import OrderApproved
+from benchmarks.strategies import Ears
+from bus.clock import WallClock
+from bus.events import Decision, OrderApproved
 from bus.inputs import Input
-from bus.journal import Journal
-from config.schema import Trading
-from daemon.live.door import Door
-from daemon.live.recorder import Keeping, Recorder
-from daemon.models import instruments_of
-from daemon.sources import known_by, protocol_of
-from daemon.wiring import Core, build
+from bus.values import Instrument
+from config import load as config
+from config.schema import Config, Process, Trading
+from daemon.live import feeding
+from daemon.live.door import Accept
+from daemon.live.run import Live, RunRequest
+from daemon.live.sitting import Clock
+from daemon.live.state import StateDirectory
 from feeds.binance import wire
-from feeds.binance.live import BinanceDialect
-from feeds.crew import Crew
-from feeds.live import Endpoints, NativeFeed, Wanted
-from feeds.port import VenueProtocol
+from feeds.port import LiveFeed, VenueProtocol
 
 ROUNDS = 3
 NAME = "binance:BTC/USDT"
-PACE, PACE_S = 2_000, 8.0
+PACE, PACE_S, NTH = 2_000, 16.0, 50
 
 
 class Far(NamedTuple):
@@ -51,13 +51,28 @@ class Far(NamedTuple):
 @contextmanager
 def sender(*arguments: str) -> Iterator[Far]:
     command = [sys.executable, "-m", "benchmarks.sender", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, _apart(process.pid):
         assert process.stdout is not None
         port, frames = process.stdout.readline().split()
         try:
             yield Far(int(port), int(frames))
         finally:
             process.kill()
+
+
+@contextmanager
+def _apart(far: int) -> Iterator[None]:
+    """Each on cores of its own: woken by the sender, a reader would else be put behind it on the same one."""
+    ours = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(ours) < 2:
+        yield
+        return
+    os.sched_setaffinity(far, ours[:1])
+    os.sched_setaffinity(0, ours[1:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
 
 
 def throughput(recording: Path) -> Iterator[dict[str, Any]]:
@@ -89,17 +104,10 @@ def latency() -> Iterator[dict[str, Any]]:
     """From a frame's leaving the sender to the approval of the order it led to, at an even pace."""
     with sender("pace", str(PACE), str(PACE_S)) as far:
         bare = uvloop.run(_bare_latency(far))
-        ours = uvloop.run(_approvals(far))
-    yield {
-        "bench": "socket.to_approved",
-        "frames_per_s": PACE,
-        "orders": len(ours),
-        "p50_us": round(_percentile(ours, 50)),
-        "p99_us": round(_percentile(ours, 99)),
-        "bare_p50_us": round(_percentile(bare, 50)),
-        "bare_p99_us": round(_percentile(bare, 99)),
-        "ratio_p50": round(_percentile(ours, 50) / _percentile(bare, 50), 2),
-    }
+        approved, sent, hops = uvloop.run(_approvals(far))
+    yield {"bench": "socket.to_approved", "frames_per_s": PACE, "orders": len(approved), **_beside(approved, bare)}
+    yield {"bench": "socket.to_sent", "frames_per_s": PACE, "orders": len(sent), **_beside(sent, bare)}
+    yield {"bench": "bus.hop", "frames_per_s": PACE, "frames": len(hops), **_beside(hops, bare)}
 
 
 async def _aiohttp(far: Far) -> float:
@@ -122,11 +130,9 @@ async def _websockets(far: Far) -> float:
 
 async def _argus(far: Far) -> float:
     """The whole daemon but for its process: from the socket to the bus, recorded and committed."""
-    with tempfile.TemporaryDirectory() as folder:
-        live = _Session(Path(folder), far, EveryNth(0))
-        began = time.process_time()
-        await live.through(far.frames)
-        return time.process_time() - began
+    with _session(far, ("trade", "quote", "book", "kline"), nth=0) as session:
+        await session.through()
+        return session.cpu_s
 
 
 async def _bare_latency(far: Far) -> list[float]:
@@ -139,76 +145,119 @@ async def _bare_latency(far: Far) -> list[float]:
     return found
 
 
-async def _approvals(far: Far) -> list[float]:
-    found: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        live = _Session(Path(folder), far, EveryNth(50))
+async def _approvals(far: Far) -> tuple[list[float], list[float], list[float]]:
+    """How old frames were when the order they led to was approved, and when it was on its way to the venue; and how
+    long after the door took a frame the strategy had it. All in microseconds.
+    """
+    approved: list[float] = []
+    handed_over: list[float] = []
+    with _session(far, ("trade",), nth=NTH) as session:
+        bus, trades = session.live.core.bus, session.live.core.market.trades
+        decided = [0]
 
-        def approved(_: OrderApproved) -> None:
-            found.append((time.time_ns() - live.core.market.trades[NAME].venue_ns) / 1_000)
+        def judged(_: Decision) -> None:
+            decided[0] = time.time_ns()
 
-        live.core.bus.subscribe(OrderApproved, approved)
-        await live.through(far.frames)
-    return found
+        def sent(_: OrderApproved) -> None:
+            left = trades[NAME].venue_ns
+            approved.append((decided[0] - left) / 1_000)
+            handed_over.append((time.time_ns() - left) / 1_000)
+
+        bus.subscribe(Decision, judged)  # the last to hear it: the gate has said yes, or no
+        bus.subscribe(OrderApproved, sent)  # the last to hear it: the order is on its way to the venue
+        with Ears.listening(session.clock) as hops:
+            await session.through()
+    return approved, handed_over, hops
+
+
+CONFIG = """
+trading.limits = {{ order_rate = {{ orders = 100000 }} }}
+[[trading.feeds]]
+venue = "binance"
+instruments = ["{name}"]
+streams = {streams}
+[[trading.strategies]]
+name = "ears"
+use = "benchmarks.strategies:Ears"
+[[trading.strategies]]
+name = "bench"
+use = "benchmarks.strategies:EveryNth"
+params = {{ nth = {nth} }}
+[process]
+out_dir = "{root}/sessions"
+state_dir = "{root}/state"
+kill_file = "{root}/KILL"
+[process.endpoints.binance]
+ws = ["ws://127.0.0.1:{port}"]
+rest = "http://127.0.0.1:{port}"
+"""
+
+
+@contextmanager
+def _session(far: Far, streams: Sequence[str], nth: int) -> Iterator[_Session]:
+    with tempfile.TemporaryDirectory() as root:
+        file = Path(root) / "argus.toml"
+        file.write_text(CONFIG.format(name=NAME, streams=json.dumps(streams), nth=nth, root=root, port=far.port))
+        loaded = config.load(file, (), {})
+        held = StateDirectory.open(loaded.process.state_dir, "paper")
+        try:
+            yield _Session(far, RunRequest(file), loaded, held)
+        finally:
+            held.close()
 
 
 class _Session:
-    def __init__(self, folder: Path, far: Far, strategy: EveryNth) -> None:
-        trading = Trading()
-        instruments = [instrument for instrument in instruments_of(trading) if instrument.venue == "binance"]
-        journal = Journal(folder / "journal.db")
-        self.core: Core = build(
-            trading,
-            instruments,
-            ["binance"],
-            journal,
-            self._failed,
-            [("bench", strategy, None)],
-            step_ns=SECOND,
-            boot=1,
-        )
-        self._door = Door(self.core, journal, Recorder(folder, Keeping()), WallClock())
-        self._frames = 0
-        self._until = 0
-        self._done = asyncio.Event()
-        streams = ("trade", "quote", "book", "kline") if not strategy.nth else ("trade",)
-        self._feed = NativeFeed(
-            "binance",
-            [Wanted(NAME, "BTCUSDT", streams)],
-            protocol_of("binance", known_by(instruments)),
-            self._accept,
-            WallClock(),
-            BinanceDialect(futures=False),
-            Endpoints([f"ws://127.0.0.1:{far.port}"], f"http://127.0.0.1:{far.port}"),
-        )
+    """What ``argus run`` does, in this process, until all that the far end has was heard. ``cpu_s`` is from the first
+    frame to the last.
+    """
 
-    async def through(self, frames: int) -> None:
-        self._until = frames
-        self._door.begin({}, None)
-        for command in ("connect", "reconcile", "arm"):
-            self._door.command(command, "bench", {})
-        async with Crew() as crew:
-            crew.start(self._feed.run())
-            await self._done.wait()
-        self._door.end()
+    def __init__(self, far: Far, request: RunRequest, loaded: Config, held: StateDirectory) -> None:
+        self.clock = WallClock()
+        self.cpu_s = 0.0
+        self._left = far.frames
+        self.live = Live(request, loaded.trading, loaded.process, held, self._feeds, self.clock, lambda _said: None)
 
-    def _accept(self, items: Sequence[Input], protocol: VenueProtocol) -> None:
-        self._door.accept(items, protocol)
-        for item in items:
-            if item.kind is None:
-                self._frames += 1
-        if self._frames >= self._until:
-            self._done.set()
+    async def through(self) -> None:
+        ended = await self.live.run()
+        assert not ended.exit_code, ended.reason
+        assert not self._left, f"{self._left} frames were not heard"
 
-    def _failed(self, where: str, error: Exception) -> None:
-        raise AssertionError(where) from error
+    def _feeds(
+        self, trading: Trading, process: Process, instruments: Sequence[Instrument], accept: Accept, clock: Clock
+    ) -> Sequence[LiveFeed]:
+        def counted(items: Sequence[Input], protocol: VenueProtocol) -> None:
+            accept(items, protocol)
+            for item in items:
+                if item.kind is None:
+                    self._count()
+
+        return feeding.feeds(trading, process, instruments, counted, clock)
+
+    def _count(self) -> None:
+        if not self.cpu_s:
+            self.cpu_s = -time.process_time()
+        self._left -= 1
+        if not self._left:
+            self.cpu_s += time.process_time()
+            self.live.stop("all was heard")
 
 
 def _url(far: Far) -> str:
     return f"ws://127.0.0.1:{far.port}/stream"
 
 
-def _percentile(values: list[float], percent: int) -> float:
+def _beside(ours: Sequence[float], bare: Sequence[float]) -> dict[str, float]:
+    """Middle and tail in microseconds, those of a bare reader, and their ratios."""
+    figures = {}
+    for percent in (50, 99):
+        mine, theirs = _percentile(ours, percent), _percentile(bare, percent)
+        figures[f"p{percent}_us"] = round(mine, 1)
+        figures[f"bare_p{percent}_us"] = round(theirs, 1)
+        figures[f"ratio_p{percent}"] = round(mine / theirs, 3)
+    return figures
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100)[percent - 1]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
+from bus.clock import WallClock
 from bus.events import CancelIntent, Intent, ReplaceIntent, Trade
 from bus.values import Action
 from strategies.port import Strategy, View, Wishes
@@ -47,18 +49,46 @@ class Churn(Strategy):
 
 
 class EveryNth(Strategy):
-    """A passive buy at every ``nth`` trade, the one before it cancelled; 0 hears the trades and does nothing."""
+    """A passive buy at every ``nth`` trade; halfway to the next, that of ten before, which the venue has by then, is
+    cancelled. 0 hears the trades and does nothing.
+    """
 
     def __init__(self, nth: int) -> None:
         self.nth = nth
         self._heard = 0
 
     def on_trade(self, trade: Trade, view: View) -> Wishes:
-        self._heard += 1
-        if not self.nth or self._heard % self.nth:
+        if not self.nth:
             return None
-        buy = Intent(trade.instrument, Action.BUY, size=SIZE, limit=round(trade.price - 100.0, 2))
-        return [CancelIntent(view.last_intent_id), buy] if view.last_intent_id else buy
+        self._heard += 1
+        sent, at = divmod(self._heard, self.nth)
+        if not at:
+            return Intent(trade.instrument, Action.BUY, size=SIZE, limit=round(trade.price - 100.0, 2))
+        if at == self.nth // 2 and sent > 10:
+            return CancelIntent(f"{view.strategy}-{sent - 10}")
+        return None
+
+
+class Ears(Strategy):
+    """Notes how long after the door took it each trade is heard, in microseconds, while somebody wants to know."""
+
+    _clock: ClassVar[WallClock | None] = None
+    _hops: ClassVar[list[float]] = []
+
+    @classmethod
+    @contextmanager
+    def listening(cls, clock: WallClock) -> Iterator[list[float]]:
+        """By the door's own clock."""
+        cls._clock, cls._hops = clock, []
+        try:
+            yield cls._hops
+        finally:
+            cls._clock = None
+
+    def on_trade(self, trade: Trade, view: View) -> Wishes:
+        if self._clock is not None:
+            self._hops.append((self._clock.read() - trade.local_ns) / 1_000)
+        return None
 
 
 class Modify(Strategy):
