@@ -38,7 +38,7 @@ class Pusher(Strategy):
                 wishes.append(Intent(name, Action.BUY, size=0.02, limit=price * 0.98, reason="a bid below"))
             case 3:
                 wishes.append(Intent(name, Action.SELL, size=0.02, limit=price * 1.02, reason="an offer above"))
-            case 4:
+            case 4 if held > 0.0:
                 wishes.append(Intent(name, Action.SELL, size=0.02, reduce_only=True, reason="out of some"))
         resting = view.open_orders(name)
         if len(resting) > 4:

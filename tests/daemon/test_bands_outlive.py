@@ -10,7 +10,7 @@ import asyncio
 import copy
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,12 @@ def recorded(path: Path) -> Iterator[Input]:
 
 
 def price_of(item: Input) -> float:
-    return float(orjson.loads(item.raw)["data"]["p"]) if item.kind is None else 0.0
+    return float(trade_of(item).get("p", 0.0))
+
+
+def trade_of(item: Input) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(item.raw).get("data", {}) if item.kind is None else {}
+    return found
 
 
 # --- the twin ---------------------------------------------------------------------------------------------------
@@ -206,7 +211,8 @@ def price_of(item: Input) -> float:
 class Twin:
     """What must be so: told of inputs and records in their order, it says no where the gate should have."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Sequence[tuple[Band, D]] = LIMITS) -> None:
+        self._limits = limits
         self.price = self.held = D(0)
         self.cash = self.peak = D(100_000)
         self.band = Band.OK
@@ -226,7 +232,7 @@ class Twin:
         equity = self.cash + self.held * self.price
         self.peak = max(self.peak, equity)
         lost = self.peak - equity
-        reached = next((band for band, limit in LIMITS if lost >= limit * self.peak), Band.OK)
+        reached = next((band for band, limit in self._limits if lost >= limit * self.peak), Band.OK)
         if ORDER.index(reached) > ORDER.index(self.band):
             self.band = reached
             self.crossed.append(reached)
@@ -279,7 +285,7 @@ def follow(line: list[Path], twin: Twin) -> list[Band]:
         told: deque[Any] = deque(entry.event() for entry in journal.read(path / "journal.db"))
         for item in recorded(path):
             price, before = price_of(item), copy.copy(twin)
-            if not told and not (price and orjson.loads(item.raw)["data"]["q"] == str(pusher.QUIET)):
+            if not told and not (price and float(trade_of(item)["q"]) == pusher.QUIET):
                 break  # it led to a record that was never written, so it has not happened
             if price:
                 twin.hear(price)
