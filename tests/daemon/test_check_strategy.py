@@ -187,7 +187,7 @@ def test_a_function_that_changes_its_frame_is_caught(data):
     assert [f.what for f in verdict.findings] == ["it changed the frame it was given"]
 
 
-def test_the_command_exits_with_one_for_a_cheat_and_two_for_a_recording(data, outside, capsys):
+def test_the_command_exits_with_one_for_a_cheat_or_an_empty_file_and_two_for_wrong_words(data, outside, capsys):
     def run(*words: str) -> int:
         return guarded(lambda: app([*words]))
 
@@ -195,8 +195,11 @@ def test_the_command_exits_with_one_for_a_cheat_and_two_for_a_recording(data, ou
     common = ["--data", str(data), "--cuts", "3", "--bars", "60"]
     assert run("check-strategy", CHEATS + "full_sample", *common) == 1
     assert "FAIL the future scrambled: row " in capsys.readouterr().out
-    assert run("check-strategy", "ema_cross", "--data", "some.jsonl") == 2
-    assert "needs a table" in capsys.readouterr().err
+    assert run("check-strategy", "ema_cross", "--data", "some.jsonl") == 1
+    assert "some.jsonl is not a recording: it is empty" in capsys.readouterr().err
+    two = ("--instrument", "binance:BTC/USDT", "--instrument", "binance:ETH/USDT")
+    assert run("check-strategy", "ema_cross", *common, *two) == 2
+    assert "2 instruments are named for 1 tables" in capsys.readouterr().err
 
 
 def test_what_the_garbage_collector_calls_is_not_the_strategys_doing(data):
