@@ -290,7 +290,7 @@ def read(path: Path) -> Iterator[Entry]:
     """
     if not path.is_file():
         raise JournalError(f"{path} does not exist")
-    db = sqlite3.connect(path)
+    db = sqlite3.connect(path, check_same_thread=False)  # a reading given up is closed by any thread that collects it
     head, expected = GENESIS, 0
     try:
         row = db.execute("SELECT value FROM about WHERE key = 'format'").fetchone()

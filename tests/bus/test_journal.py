@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal as D
 from hashlib import sha256
 from pathlib import Path
@@ -319,6 +320,15 @@ def test_somebody_who_reads_does_not_keep_a_journal_from_closing(tmp_path: Path)
     cursor.close()
     reader.close()
     assert [entry.event() for entry in entries(journal)] == [CONNECTED, GAP]
+
+
+def test_a_reading_given_up_may_be_closed_by_another_thread(tmp_path: Path) -> None:
+    journal = write(Journal(tmp_path / "journal.db"), EVERY_KIND)
+    reading = read(journal.path)
+    next(reading)
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(reading.close).result()  # type: ignore[attr-defined]  # what a collector does to a generator
 
 
 def test_what_was_committed_is_readable_while_the_journal_is_open(tmp_path: Path) -> None:
