@@ -14,7 +14,7 @@ PROJECT := $(VENV)/.stamp-project
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench soak campaign lock format clean
+.PHONY: help demo test check bench soak campaign why lock format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ soak: $(DEV) $(PROJECT) ## run the daemon beside the sandbox for SECONDS (1800),
 
 campaign: $(DEV) $(PROJECT) ## the property tests, with 20,000 examples each
 	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -m property --hypothesis-profile=campaign
+
+why: $(DEV) $(PROJECT) ## ask `argus why` about 200 bars of each of three sessions, and try every answer
+	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -s tests/daemon/test_why_campaign.py
 
 format: $(DEV) ## format the code and fix what can be fixed safely
 	$(BIN)/ruff format .

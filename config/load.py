@@ -207,9 +207,20 @@ def _override(text: str) -> _Layer:
     if path[0] not in Config.model_fields:
         path.insert(0, "trading")
     values: Any = _value(value.strip())
+    if values == "none" and _may_be_none(path):
+        values = None
     for step in reversed(path):
         values = {step: values}
     return _Layer(f"--set {text}", values)
+
+
+def _may_be_none(path: Sequence[str]) -> bool:
+    """Whether the setting is one that may not be there at all."""
+    kind: Any = Config
+    for step in path:
+        field = kind.model_fields.get(step) if _is_table(kind) else None
+        kind = None if field is None else field.annotation
+    return type(None) in get_args(kind)
 
 
 def _value(text: str) -> Any:

@@ -106,6 +106,12 @@ class Extra:
         self._owned = {name: rule for name, rule in self.rules.items() if name == "budget"}
         self.owns = False
 
+    def adopt(self, terms: Terms, panics: Mapping[tuple[str, int], None] | None) -> None:
+        """Other numbers, and of the rules those that are still asked for."""
+        self.terms, self.panics = terms, panics
+        self.rules = {name: rule for name, rule in self.rules.items() if RULES[name][0](self)}
+        self._owned = {name: rule for name, rule in self._owned.items() if name in self.rules}
+
     def on_regime(self, state: RegimeState) -> None:
         if state.label is not None:
             self.atr[state.instrument] = state.features["atr_pct"]

@@ -94,11 +94,18 @@ class Oversight:
         self.tell: Tell = _nobody
         self.pull: Callable[[str, str, str], None] = _nobody
 
-    def adopt(self, terms: Terms) -> None:
-        """Hold what comes from here on to other numbers; a rule that was not asked for is not asked for now."""
+    def adopt(self, terms: Terms, conf_min: float | None) -> None:
+        """Hold what comes from here on to other numbers; a rule that was not asked for is not asked for now, one that
+        is not asked for any more is not.
+        """
         self.terms = terms
         self.stakes, self.owns = terms.sizing.method != "intent", terms.own_positions
-        self.extra.terms, self.extra.owns, self.governor.rules = terms.extra, self.owns, terms.bands
+        self.extra.owns, self.governor.rules = self.owns, terms.bands
+        if self.confirmation is not None and conf_min is not None:
+            self.confirmation.conf_min = conf_min
+        elif conf_min is None:
+            self.confirmation = self.extra.confirmation = None
+        self.extra.adopt(terms.extra, self.governor.panics if terms.bands.panic_exit else None)
 
     def attach(self, bus: Bus) -> None:
         """After the ledger and before whoever approves."""

@@ -43,6 +43,8 @@ class History:
         return [bar for window in self._bars.values() for bar in window]
 
     def restore(self, bars: list[Bar]) -> None:
+        """In place of what was kept."""
+        self._bars.clear()
         if self._depth:
             for bar in bars:
                 self.on_bar(bar)

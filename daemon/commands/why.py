@@ -23,7 +23,10 @@ def why(
     interval: Annotated[str, typer.Option(help="Which bars, where a session has several lengths: 1m, 1h.")] = "",
     what_if: Annotated[
         list[str] | None,
-        typer.Option(help="Run that bar with a change: close=PRICE, limits.max_notional=5000, …; may be repeated."),
+        typer.Option(
+            help="Run that bar with a change: close=PRICE, limits.max_notional=5000, strategies.NAME.PARAMETER=9, "
+            "warmup=BARS, market=PRICE, state=armed, since=TIME; may be repeated."
+        ),
     ] = None,
     data: Moved = None,
     json: Json = False,
@@ -32,6 +35,7 @@ def why(
     from config.schema import parse_interval
     from daemon.cli import progress
     from daemon.errors import Usage
+    from daemon.proof import bars, telling
     from daemon.proof import why as explainer
     from daemon.proof.again import reopen
 
@@ -45,17 +49,18 @@ def why(
     again = reopen(_session(session), data or ())
     changes = explainer.wanted(what_if or (), again)
     with progress("looking for the bar") as watch:
-        key = explainer.choose(explainer.bars_of(again, watch), instrument, moment, length)
+        key = bars.choose(bars.bars_of(again, watch, bars.last_asked(moment)), instrument, moment, length)
     with progress("running up to it") as watch:
+        mode = again.trading.council.mode
         if what_if:
-            found = explainer.Found(explainer.run_with(again, key, changes, watch), None)
+            facts = explainer.run_with(again, key, changes, watch)
+            before = explainer.run_with(again, key, explainer.UNCHANGED)
+            flipped = before.outcome != facts.outcome
+            said = telling.document(mode, facts, None)
+            said |= {"what_if": changes.words(), "was": telling.decision(before), "flipped": flipped}
         else:
             found = explainer.explain(again, [key], watch=watch)[key]
-        said = explainer.document(again.trading.council.mode, found)
-        if what_if:
-            before = explainer.run_with(again, key, explainer.UNCHANGED)
-            flipped = before.outcome != found.facts.outcome
-            said |= {"what_if": changes.words(), "was": explainer.decision(before), "flipped": flipped}
+            said = telling.document(mode, found.facts, found.flips)
     for note in again.notes:
         stderr.print(note, style="yellow", markup=False)
     for line in lines(said):
@@ -65,12 +70,19 @@ def why(
 
 
 def lines(said: Mapping[str, Any]) -> Iterator[str]:
-    """The explanation as a person reads it: the decision, then who and what led to it, then what would change it."""
+    """The explanation as a person reads it: the decision, what stood in the way, what would have changed it, and then
+    who and what led to it.
+    """
     bar = said["bar"]
     yield f"{said['instrument']} {said['time']}: {said['decision']}"
     if said.get("what_if"):
         outcome = "flipped" if said["flipped"] else "the same"
         yield f"  what if  {', '.join(said['what_if'])}: {outcome}, it was {said['was']}"
+    if (blocker := said["blocker"]) is not None:
+        since = f" (since {blocker['since']})" if "since" in blocker else ""
+        yield f"  blocked  by {blocker['stage']}, {blocker['rule']}: {blocker['reason']}{since}"
+    if said["changes"] is not None:
+        yield from _flips(said)
     yield f"  bar      {bar['open']} {bar['high']} {bar['low']} {bar['close']} volume {bar['volume']:g}"
     if (regime := said["regime"]) is not None:
         features = ", ".join(f"{name} {value:.4g}" for name, value in regime["features"].items())
@@ -85,16 +97,25 @@ def lines(said: Mapping[str, Any]) -> Iterator[str]:
         for check in gate["checks"]:
             kept = "ok  " if check["passed"] else "FAIL"
             yield f"  gate     {kept} {check['rule']} {check['value']} of {check['limit']}"
-    if (blocker := said["blocker"]) is not None:
-        since = f" (since {blocker['since']})" if "since" in blocker else ""
-        yield f"  blocked  by {blocker['stage']}, {blocker['rule']}: {blocker['reason']}{since}"
-    if said["changes"] is not None:
-        for change in said["changes"]:
-            leads = ", ".join(change["orders"]) or "no order"
-            what = " and ".join(change["what_if"])
-            yield f"  flips    {what} (was {change['was']}, {change['distance']:.3%} off): {leads}"
-        if not said["changes"]:
-            yield f"  flips    nothing that was tried: {said['searched']}"
+
+
+def _flips(said: Mapping[str, Any]) -> Iterator[str]:
+    """The nearest change, then the others that were found."""
+    word = "nearest"
+    for change in said["changes"]:
+        steps = " and ".join(map(_step, change["steps"]))
+        yield f"  {word:<8} {steps}: {', '.join(change['orders']) or 'no order'}"
+        word = "or"
+    if not said["changes"]:
+        yield f"  nearest  nothing that was tried: {said['searched']}"
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    what = f"{step['setting']}={step['to']}"
+    if step["setting"] == "since":
+        return what
+    unit = f" {step['unit']}" if step["unit"] else ""
+    return f"{what} (was {step['from']}{unit}, {step['distance']:.3%} off)"
 
 
 def _session(path: Path | None) -> Any:

@@ -29,6 +29,9 @@ class Present:
         bus.subscribe(Kline, self._on_bar)
         bus.subscribe(MarketResumed, self._on_resumed)
 
+    def tolerate(self, tolerance_ns: int) -> None:
+        self._tolerance_ns = tolerance_ns
+
     def missed(self) -> str:
         """Why what is decided now comes too late, in words; empty while it does not."""
         clock = self._clock

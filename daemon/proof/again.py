@@ -14,7 +14,7 @@ from config.schema import Process, Trading
 from daemon import session
 from daemon.app import END_OF_DATA, Opened, open_sources
 from daemon.errors import Usage
-from daemon.proof.refold import LIVE, Refold
+from daemon.proof.refold import LIVE, Refold, opening_state
 from daemon.replay import Stop, Watch, play
 from daemon.session import Session
 from daemon.sources import Source
@@ -40,6 +40,11 @@ class Again:
     @property
     def live(self) -> bool:
         return self.written.manifest["mode"] in LIVE
+
+    @property
+    def continues(self) -> bool:
+        """Whether it begins in another's state, and not with nothing."""
+        return self.live and opening_state(self.written) is not None
 
     def sources(self) -> Sequence[Source]:
         """Its inputs from the start; each call opens them anew."""

@@ -1,9 +1,9 @@
 """Watching one closed bar go through the core: who said what, what the gate measured, what became of it; and what would
 have become of it had something been different at that bar.
 
-A probe sits where the journal would and writes nothing. It knows its bar by instrument, length and end. Changes take
-effect with that bar and not before: the bar's own close, a limit, the council's rules. So everything up to the bar is
-as it was, and only the decision is asked about.
+A probe sits where the journal would and writes nothing. It knows its bar by instrument, length and end. Changes
+(``changes.py``) take effect with that bar and not before, so everything up to it is as it was, and only the decision is
+asked about. For those that need the past (another strategy in the place of one) the probe keeps the closed bars.
 """
 
 from __future__ import annotations
@@ -30,46 +30,13 @@ from bus.events import (
 )
 from bus.journal import Chain
 from bus.values import Check, TradingState
-from config.load import changed
 from config.schema import Trading
-from daemon.models import council_rules, limits_of, oversight_terms
-from daemon.wiring import Core
+from strategies.legs import ENTRIES
 from strategies.port import Strategy, View, Wishes
 from strategies.regime import Gauge, Thresholds
 
 Key = tuple[str, int, int]
 """A bar: instrument, interval, end."""
-
-SETTINGS = ("limits", "sizing", "council")
-"""The tables of the config whose settings can be changed at a bar."""
-
-
-class Changes(msgspec.Struct, frozen=True):
-    """What is different from a bar on: ``close`` is the bar's own; ``settings`` are as ``--set`` takes them."""
-
-    close: float | None = None
-    settings: tuple[str, ...] = ()
-
-    def words(self) -> list[str]:
-        """As ``--what-if`` takes them."""
-        return [*([] if self.close is None else [f"close={self.close!r}"]), *self.settings]
-
-    def bar(self, bar: Bar) -> Bar:
-        if self.close is None:
-            return bar
-        high, low = max(bar.high, self.close), min(bar.low, self.close)
-        return msgspec.structs.replace(bar, close=self.close, high=high, low=low)
-
-    def apply(self, core: Core) -> None:
-        """Put the settings in force. Raises ConfigError for one that is none."""
-        if self.settings:
-            trading = changed(core.trading, self.settings)
-            core.gate.relimit(limits_of(trading), trading.sizing.notional)
-            core.oversight.adopt(oversight_terms(trading))
-            if core.council is not None:
-                core.council.rule_by(council_rules(trading))
-            elif trading.council.mode != core.trading.council.mode:
-                core.runner.divert = None  # off becomes solo
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -80,8 +47,19 @@ class Answer(msgspec.Struct, frozen=True):
     failed: str = ""
 
 
+class Away(msgspec.Struct, frozen=True):
+    """An entry that was turned away at an earlier bar, since which nothing of its strategy was let through.
+    ``since_ns`` is when that bar was heard.
+    """
+
+    refusal: OrderRefused
+    since_ns: int
+
+
 class Facts(msgspec.Struct):
-    """Everything that was seen of one bar. ``judged`` are the gate's answers by intent id."""
+    """Everything that was seen of one bar. ``judged`` are the gate's answers by intent id; ``away`` the entries that
+    nobody made good since they were refused, the strategies that made them believing otherwise.
+    """
 
     bar: Bar
     regime: RegimeState | None = None
@@ -93,6 +71,7 @@ class Facts(msgspec.Struct):
     approved: list[OrderApproved] = []
     refused: list[OrderRefused] = []
     halted: TradingStateChanged | None = None
+    away: list[Away] = []
 
     @property
     def outcome(self) -> list[str]:
@@ -115,6 +94,12 @@ class Probe(Chain):
         self._thresholds = Thresholds(**trading.regime.model_dump())
         self._halted: TradingStateChanged | None = None
         self._heard: Bar | None = None
+        self.past: list[Bar] = []
+        self.seats: list[tuple[str, Strategy, Sequence[str] | None]] = []
+        self.stands_in: dict[str, Callable[[Bar, View], Wishes]] = {}
+        self._entries: set[str] = set()
+        self._away: dict[tuple[str, str], Away] = {}
+        self._bar_ns = 0
 
     def bus(self, on_failure: OnFailure) -> Bus:
         return _WatchedBus(on_failure, self)
@@ -128,7 +113,8 @@ class Probe(Chain):
 
     def watch(self, seats: Iterable[tuple[str, Strategy, Sequence[str] | None]]) -> None:
         """Listen in on what strategies answer to bars, HOLD and silence included."""
-        for name, strategy, _ in seats:
+        self.seats = list(seats)
+        for name, strategy, _ in self.seats:
             if type(strategy).on_bar is not Strategy.on_bar:
                 vars(strategy)["on_bar"] = self._listener(name, strategy.on_bar)
 
@@ -138,10 +124,12 @@ class Probe(Chain):
 
     def begin(self, bar: Bar) -> Bar:
         """What the bus carries for ``bar``."""
+        self._bar_ns = bar.local_ns
         taken = self.reached(bar)
+        self.past.append(taken or bar)
         if taken is None:
             return bar
-        self.facts = Facts(taken, halted=self._halted)
+        self.facts = Facts(taken, halted=self._halted, away=list(self._away.values()))
         return taken
 
     def end(self) -> None:
@@ -152,14 +140,23 @@ class Probe(Chain):
         elif facts is not None:
             self.facts = facts  # its bar still waits its turn
 
-    def _on_bar(self, bar: Bar) -> None:
-        if not bar.closed:
-            return
+    def warm(self, before: Sequence[Bar]) -> None:
+        """Have heard these bars before all others."""
+        self._gauges.clear()
+        for bar in (*before, *self.past):
+            self._gauge(bar).hear(bar)
+
+    def _gauge(self, bar: Bar) -> Gauge:
         key = (bar.instrument, bar.interval_ns)
         gauge = self._gauges.get(key)
         if gauge is None:
             gauge = self._gauges[key] = Gauge(self._thresholds)
-        state = gauge.hear(bar)
+        return gauge
+
+    def _on_bar(self, bar: Bar) -> None:
+        if not bar.closed:
+            return
+        state = self._gauge(bar).hear(bar)
         if self.facts is not None and bar is self.facts.bar:
             self._heard, self.facts.regime = bar, state
 
@@ -168,7 +165,7 @@ class Probe(Chain):
             if self.facts is None or bar is not self.facts.bar:
                 return on_bar(bar, view)
             try:
-                wishes = on_bar(bar, view)
+                wishes = self.stands_in.get(name, on_bar)(bar, view)
                 if wishes is not None and not isinstance(wishes, msgspec.Struct):
                     wishes = tuple(wishes)
             except Exception as error:  # the runner's to handle; here it is only written down
@@ -181,6 +178,7 @@ class Probe(Chain):
         return listen
 
     def _on_record(self, event: Any) -> None:
+        self._turned_away(event)
         facts = self.facts
         if facts is None or self._heard is not facts.bar:
             return
@@ -195,6 +193,16 @@ class Probe(Chain):
                 facts.approved.append(event)
             case OrderRefused():
                 facts.refused.append(event)
+
+    def _turned_away(self, event: Any) -> None:
+        match event:
+            case Decision(intent=intent):
+                if intent.action in ENTRIES:
+                    self._entries.add(event.intent_id)
+            case OrderApproved(order=order):
+                self._away.pop((order.strategy, order.instrument), None)
+            case OrderRefused() if event.intent_id in self._entries:
+                self._away[event.strategy, event.instrument] = Away(event, self._bar_ns)
 
     def _on_state(self, event: TradingStateChanged) -> None:
         self._halted = event if event.state is not TradingState.ARMED else None
