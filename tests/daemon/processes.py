@@ -18,7 +18,7 @@ from daemon.operating.client import Client
 from tests.daemon.lineage import IN_FLIGHT, RESTING
 from tests.sandbox.running import ROOT
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 CONFIG = """
 [trading.cash]

@@ -12,6 +12,11 @@ from tests.daemon.steps import SIGN
 SIZE = 0.001
 
 
+def wanted_by(signs: int) -> int:
+    """The number of the last order wanted at so many signs."""
+    return 2 * signs + signs // 3
+
+
 class Stairs(Strategy):
     """A limit on either side at each sign, now and then a market order; the oldest is taken back from ``rungs`` on."""
 

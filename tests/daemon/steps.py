@@ -1,10 +1,10 @@
 """A market in steps, for runs that are to be compared though no two hear the same frame at the same nanosecond.
 
-Every three seconds it moves: the book is another, trades on both sides reach what rests between the old price and the
+Every four seconds it moves: the book is another, trades on both sides reach what rests between the old price and the
 new, and one more trade, of the size ``SIGN``, is the sign to decide. For the rest of a step everything goes on being
 said and nothing changes: a level far away, the same quote, a trade in the middle of the spread. Messages whose latency
-is one of ``LATENCIES`` arrive late in a step, with time to spare before the next. Whoever comes in the first half of a
-step has heard of every stream, and built the book, before any of them arrives.
+is one of ``LATENCIES`` arrive in the second half of a step, with time to spare before the next. Whoever comes in the
+first half has heard of every stream, and built the book, before the next begins.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ from feeds.frames import RecordingWriter
 from sandbox import market
 from sandbox.market import START_NS
 
-STEP_NS = 3 * SECOND
+STEP_NS = 4 * SECOND
 FIRST_NS = START_NS + STEP_NS
 """When the first step begins: whoever hears it has had time to get ready."""
-LATENCIES = 'model = "measured", samples_ms = [2300, 2500, 2700, 5300]'
+LATENCIES = 'model = "measured", samples_ms = [2300, 2500, 6400]'
 SIGN = 0.25
 MS = 1_000_000
-_BETWEEN_NS, _FARTHEST = 200 * MS, 14  # of what is said between steps
+_BETWEEN_NS, _FARTHEST = 200 * MS, 19  # of what is said between steps
 _MOVE, _SPACE, _LEVELS = 12, 2, 40  # whole dollars
 _MIDDLE = 61_000
 
 
 class Steps:
-    """``write`` makes the recording; ``ends_ns`` is when it is over, and ``sent_ns`` when each trade was sent."""
+    """``count`` of them. ``write`` makes the recording; ``sent_ns`` is when each trade was sent."""
 
     def __init__(self, steps: int, seed: int = 5) -> None:
-        self.ends_ns = FIRST_NS + steps * STEP_NS
         self.sent_ns: dict[int, int] = {}
-        self._steps = steps
+        self.count = steps
         self._chance = random.Random(seed)
         self._id = self._said = 1_000
         self._trade = 5_000
@@ -61,7 +60,7 @@ class Steps:
                 yield Input(raw, START_NS, "http", inputs.HTTP, item.url)
         for number in range(1, _FARTHEST + 1):
             yield from self._between(START_NS + number * _BETWEEN_NS, middle)
-        for step in range(self._steps):
+        for step in range(self.count):
             start_ns = FIRST_NS + step * STEP_NS
             middle = min(max(middle + self._chance.randint(-_MOVE, _MOVE), _MIDDLE - 300), _MIDDLE + 300)
             yield from self._move(start_ns, middle)

@@ -16,29 +16,30 @@ from tests.daemon.processes import Daemon, armed, ready, write_config
 from tests.sandbox.running import spawned
 
 CAMPAIGN = bool(os.environ.get("ARGUS_CAMPAIGN"))
-KILLS = 200 if CAMPAIGN else 2
+LINES, KILLS = (4, 50) if CAMPAIGN else (1, 2)
 LADDER = Path(__file__).with_name("ladder.py")
 TRAVEL = 'model = "uniform", low_ms = 2000, high_ms = 8000'
 
 
 @pytest.mark.property
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
-def test_a_process_killed_beside_the_sandbox_again_and_again_keeps_one_account(tmp_path: Path):
+@pytest.mark.parametrize("number", range(LINES))
+def test_a_process_killed_beside_the_sandbox_again_and_again_keeps_one_account(tmp_path: Path, number: int):
     """Each dies at the first moment, from one drawn by seed on, at which orders rest and are on their way."""
-    chance = random.Random(11)
+    chance = random.Random(number)
     line: list[Path] = []
     with spawned("--rate", "10") as sandbox:
         config = write_config(tmp_path, sandbox, LADDER, params="rungs = 90", entry=TRAVEL, cancel=TRAVEL)
-        for number in range(KILLS + 1):
+        for death in range(KILLS + 1):
             with Daemon(config, sandbox["clock"]) as daemon:
                 assert daemon.until(armed)
                 time.sleep(chance.uniform(0.0, 1.0 if CAMPAIGN else 0.2))
                 assert daemon.until(ready)
-                daemon.kill() if number < KILLS else daemon.stop()
+                daemon.kill() if death < KILLS else daemon.stop()
             session = latest(tmp_path)
             assert session is not None
             line.append(session)
-            if number < KILLS:
+            if death < KILLS:
                 resting, in_flight = open_at_the_end(session)
                 assert resting >= RESTING, session
                 assert in_flight >= IN_FLIGHT, session
