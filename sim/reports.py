@@ -13,7 +13,7 @@ from sim.orders import DONE, VenueOrder
 from sim.wire import Wire
 
 
-class Act(msgspec.Struct, eq=False, gc=False):
+class Act(msgspec.Struct, eq=False):
     """All that happens to one order at one moment at the venue: it travels in one message, heard at ``ns``.
 
     ``order`` is None in the answer to a request about an order the venue does not have.

@@ -17,8 +17,10 @@ from bus.clock import Clock
 Read = Callable[[Any], object]
 
 
-class Message(msgspec.Struct, eq=False, gc=False):
-    """``read`` is the method that takes ``content`` when the time has come."""
+class Message(msgspec.Struct, eq=False):
+    """``read`` is the method that takes ``content`` when the time has come. What is on its way when a session is handed
+    over holds all of its core in a circle: the collector must see it.
+    """
 
     due_ns: int
     read: Read

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 from bus import inputs
 from bus.clock import DAY, MINUTE, NEVER, SECOND
+from bus.events import CommandGiven
 from bus.inputs import Input
 from config.schema import Trading, canonical
 from daemon.app import Request, replay
@@ -24,8 +27,10 @@ from daemon.live.recorder import Keeping, pieces, prune
 from daemon.live.run import Ended, Live
 from daemon.live.sitting import Sitting
 from daemon.live.state import StateDirectory, is_latest
+from daemon.operating.control import Observer
 from daemon.proof.verify import verify
 from daemon.session import Session
+from daemon.wiring import Core
 from feeds.frames import Recording
 from tests.daemon.lineage import audit, latest
 from tests.daemon.live_world import START_NS, Market, TurnedClock, World, records
@@ -134,13 +139,29 @@ async def test_what_is_decided_and_done_over_the_line_is_what_one_session_would_
     last_ns = items[-1].ts or 0
     whole = await world(tmp_path / "whole", [msgspec.structs.replace(item) for item in items]).run_through()
 
-    ended = await world(tmp_path / "line", items).run_through(
-        rig=lambda live: after(live, dict.fromkeys([3, 500, hole + 4], rolls(live)))
-    )
+    cores: list[weakref.ref[Core]] = []
+
+    def rig(live: Live) -> None:
+        def roll() -> None:
+            cores.append(weakref.ref(live.core))
+            rolls(live)()
+
+        def on_its_way() -> None:
+            orders = [
+                message.content for message in live.core.venue.wire.messages if message.read.__name__ == "_arrive"
+            ]
+            if len(cores) == 1 and any(order.terms.strategy == "follower" for order in orders):
+                roll()
+
+        after(live, dict.fromkeys(range(200, hole, 2), on_its_way) | dict.fromkeys([3, hole + 4, hole + 60], roll))
+
+    ended = await world(tmp_path / "line", items).run_through(rig=rig)
 
     line = line_to(ended.session)
-    assert len(line) == 4
+    assert len(line) == 5
     assert told(line, last_ns) == told([whole.session], last_ns)
+    gc.collect()
+    assert [core() for core in cores] == [None] * 4  # what was handed over keeps no memory
     kinds = {record["type"] for record in told(line, last_ns)}
     assert {"OrderFilled", "OrderCancelled", "StreamStale", "StreamFresh", "BookInvalidated", "DataGap"} <= kinds
     for session in line:
@@ -164,24 +185,38 @@ async def test_what_an_operator_said_stands_on_the_other_side_and_both_sides_say
             live.command("roll", "anna", {"reason": "to see it"})
             seen.append(live.status())
 
-        after(live, {200: say, 400: lambda: seen.append(live.status())})
+        def look() -> None:
+            seen.append(live.status())
+            observer = Observer(live.core.bus, [CommandGiven])
+            live.attendant.control._observers.add(observer)
+            assert live.roll("a test") == ""
+            live.command("routing", "anna", {"on": True})
+            assert [one.name for one in observer.inbox.take(9)] == ["routing"]
+            assert live.attendant.watchdog.look()
+            assert live.attendant.integrity.look() is None
+            assert live.attendant.integrity.journal == live.session.journal
+            observer.close()
+
+        after(live, {200: say, 400: look})
 
     ended = await made.run_through(rig=rig)
 
     before, then, later = seen
     parent = Path(before["session"])
-    assert (then["session"], then["parent"]) == (str(ended.session), str(parent))
+    assert then["parent"] == str(parent)
+    child = Path(then["session"])
+    assert line_to(ended.session) == [parent, child, ended.session]
     same = ("state", "routing", "held", "cash", "positions", "orders", "boot", "next_roll_ns", "equity")
     assert {name: before[name] for name in same} == {name: then[name] for name in same}
     assert (later["state"], later["routing"], later["held"]) == ("shadow", False, "shadow")
     assert later["next_roll_ns"] == (START_NS // DAY + 1) * DAY
-    states = [(record["state"].value, record["rule"]) for record in records(ended.session, "TradingStateChanged")]
-    assert states == [("disconnected", "start"), ("shadow", "roll"), ("stopping", "daemon")]
-    assert records(ended.session, "SessionOpened")[0]["trading"]["limits"]["max_notional"] == "500"
-    outcomes = [records(path, "SessionClosed")[0]["outcome"] for path in (parent, ended.session)]
-    assert outcomes == ["handed over", "ended"]
+    states = [(record["state"].value, record["rule"]) for record in records(child, "TradingStateChanged")]
+    assert states == [("disconnected", "start"), ("shadow", "roll")]
+    assert records(child, "SessionOpened")[0]["trading"]["limits"]["max_notional"] == "500"
+    outcomes = [records(path, "SessionClosed")[0]["outcome"] for path in (parent, child, ended.session)]
+    assert outcomes == ["handed over", "handed over", "ended"]
     words = json.loads((parent / "last_words.json").read_text())
-    assert (words["reason"], words["exit_code"]) == (f"handed over to {ended.session.name}", 0)
+    assert (words["reason"], words["exit_code"]) == (f"handed over to {child.name}", 0)
     assert "handed over" in (parent / "session.md").read_text()
     assert [one["who"] for one in records(parent, "CommandGiven") if one["name"] == "roll"] == ["anna"]
     assert made.held.kept.boot == 1
@@ -294,6 +329,7 @@ def dies_at(live: Live, moment: str) -> None:
     setattr(*where[moment], die)
 
 
+@pytest.mark.property
 def test_killed_at_any_moment_of_it_nothing_is_lost_and_nothing_happens_twice(tmp_path: Path):
     market = Market(3 * len(MOMENTS) + 6)
 
