@@ -194,7 +194,7 @@ class Strategy:
     def on_stop(self, view: View) -> None: ...
 
     def state(self) -> dict[str, Any]:
-        """What a restart must give back to ``restore``: JSON-ready."""
+        """What a restart, and each day's new session, must give back to ``restore``: JSON-ready."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None: ...
