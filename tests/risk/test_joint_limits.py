@@ -453,7 +453,7 @@ def a_moment(draw: Random) -> tuple[str, Any]:
 def test_no_approval_of_busy_accounts_leads_past_a_cap() -> None:
     """The same with what happens drawn for its weight, not for its strangeness: longer, and nearer to the caps."""
     refused: Counter[str] = Counter()
-    for seed in range(20_000 if CAMPAIGN else 80):
+    for seed in range(20_000 if CAMPAIGN else 50):
         draw = Random(seed)
         names = draw.sample(list(CAPS), draw.choice((1, 1, 2)))
         caps = {name: values[0] if name in names else values[-1] for name, values in CAPS.items()}
