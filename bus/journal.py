@@ -268,9 +268,10 @@ class Journal(Chain):
             self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         return ""
 
-    def close(self) -> None:
-        """Commit the rest and leave one self-contained file behind. Where somebody reads it at this moment, SQLite's
-        two files beside it stay until they are done.
+    def close(self) -> bool:
+        """Commit the rest and leave one self-contained file behind; whether its bytes are final. Where somebody reads
+        it at this moment they are not: SQLite writes the file once more when they are done, and its two files beside
+        it stay until then. What it holds is the same.
         """
         self.commit(last=True)
         try:
@@ -279,8 +280,10 @@ class Journal(Chain):
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
+            return False
         finally:
             self._db.close()
+        return True
 
 
 def read(path: Path) -> Iterator[Entry]:

@@ -53,6 +53,11 @@ class Market:
         bus.subscribe(Ticker, self.on_ticker)
         bus.subscribe(MarketResumed, self.on_resumed)
 
+    def untradeable(self) -> dict[str, str]:
+        """Why, of each instrument on which nothing may be done right now because of its data."""
+        broken = {name: "its book cannot be used" for name, book in self.books.items() if not book.usable}
+        return broken | self.stale
+
     def mid(self, instrument: str) -> float:
         """The middle of the book where there is one, else of the last quote, else the last price.
 

@@ -111,6 +111,7 @@ class Run:
         self._errors: list[str] = []
         self._accepted = 0
         self._wall = 0.0
+        self._final = False
         # What is here now stays to the end, and hardly anything that comes after is part of a cycle: the collector need
         # not walk it again and again.
         gc.freeze()
@@ -129,7 +130,7 @@ class Run:
             oddities=self._oddities,
         )
         self.core.close()
-        self.journal.close()
+        self._final = self.journal.close()
         self._wall = time.perf_counter() - begun
         gc.unfreeze()
         gc.set_threshold(*self._threshold)
@@ -151,7 +152,7 @@ class Run:
             exit_code=0,
             inputs=self._accepted,
             errors=self._errors[:100],
-            journal_sha256=session.file_hash(self.session.journal),
+            journal_sha256=session.file_hash(self.session.journal) if self._final else None,
             metrics=self._metrics(),
             summary=summary,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,6 +18,10 @@ from typing import Any
 
 import orjson
 
+if sys.platform != "win32":
+    import fcntl
+
+_FULL: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # a Mac's fsync stops at the drive's own memory
 MANIFEST = "manifest.json"
 JOURNAL = "journal.db"
 REJECTED = "rejected.jsonl"
@@ -132,6 +137,18 @@ def replace_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def force(path: Path) -> None:
+    """Have the disk take what was written to a file, or which files a directory has. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        if _FULL is None:
+            os.fsync(fd)
+        else:
+            fcntl.fcntl(fd, _FULL)
+    finally:
+        os.close(fd)
 
 
 def _version(name: str) -> str | None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
 
 from bus import money
 from bus.events import StateRestored
-from bus.journal import Chain, read
+from bus.journal import Chain, Entry, read
 from bus.values import ZERO
 from daemon import session
 from daemon.errors import Usage
@@ -79,24 +79,46 @@ class Handed:
             session.replace_file(written.path / HANDOVER, msgspec.json.encode(state))
 
 
-def hand_over(before: Session) -> tuple[StateRestored, list[str]]:
-    """The state ``before`` left, and what was found on the way. The journal decides; where another file says something
-    else, that is a finding. Raises SessionError, JournalError.
+class HandOver(NamedTuple):
+    """The state a session left, and what was found on the way. ``unexplained`` says which records of its journal no
+    input explains and what became of them, empty where all are: somebody must look before anything is sent.
+    """
+
+    state: StateRestored
+    found: list[str]
+    unexplained: str = ""
+
+
+def hand_over(before: Session) -> HandOver:
+    """What ``before`` left. The journal decides; where another file says something else, that is a finding. Raises
+    SessionError, JournalError.
     """
     last = refold.last_record(before)
-    state, findings = None, _differences(before)
+    found = _differences(before)
     try:
         said = msgspec.json.decode((before.path / HANDOVER).read_bytes(), type=StateRestored)
     except FileNotFoundError:
         pass
     except msgspec.DecodeError as error:
-        findings.append(f"{HANDOVER} of {before.path.name} is not readable ({error}); the recording was run again")
+        found.append(f"{HANDOVER} of {before.path.name} is not readable ({error}); the recording was run again")
     else:
         if said.parent_head == last.hash.hex():
-            state = said
-        else:
-            findings.append(f"{HANDOVER} of {before.path.name} is not of its last record; the recording was run again")
-    return state or refold.final_state(before), findings
+            return HandOver(said, found)
+        found.append(f"{HANDOVER} of {before.path.name} is not of its last record; the recording was run again")
+    left = refold.left_by(before)
+    return HandOver(left.state, found, _unexplained(before, left.unexplained))
+
+
+def _unexplained(before: Session, tail: Sequence[Entry]) -> str:
+    if not tail:
+        return ""
+    first = tail[0]
+    return (
+        f"records {first.seq} to {tail[-1].seq} of {before.path.name} are not explained by its recording (the power"
+        f" failed, or files were lost), the first being {first.body[:160].decode(errors='replace')}; fills and funding"
+        f" in them were believed, orders that were open are taken as cancelled; look (argus export {before.path}), then"
+        " say argus ack and argus arm"
+    )
 
 
 def must_fit(parent: Path, state: StateRestored, asset: str, venues: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ from config import surroundings
 from config.schema import Limits, Process, Trading
 from daemon import models, session
 from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
-from daemon.live import cortex, ending, recorder, rolling, state
+from daemon.live import cortex, durable, ending, recorder, rolling, state
 from daemon.live.door import Accept, Door
 from daemon.live.killfile import KillFile
 from daemon.live.recorder import Recorder
@@ -55,7 +55,7 @@ from daemon.wiring import Core, makers
 from feeds.port import LiveFeed, VenueProtocol
 from portfolio.equity import CannotValue
 
-CLOCK, KILL_FILE, HOUSEKEEPING, CORTEX = "clock", "kill_file", "housekeeping", "cortex"
+CLOCK, KILL_FILE, DISK, HOUSEKEEPING, CORTEX = "clock", "kill_file", "disk", "housekeeping", "cortex"
 _HOUSEKEEPING_S = 0.5
 _ASK_AGAIN_S = 0.1
 _REHEARSE_NS = SECOND // 500
@@ -202,7 +202,10 @@ class Live:
     async def run(self) -> Ended:
         """The whole of it."""
         loop = self._loop = asyncio.get_running_loop()
-        self.sitting.begin(self._restored)
+        try:
+            self.sitting.begin(self._restored)
+        except OSError as error:
+            self._not_taken(error)
         self._held.began(self.session.path)
         self.prune()
         self._take_back()
@@ -215,6 +218,7 @@ class Live:
         try:
             self.tasks.start(KILL_FILE, self._watch_kill_file)
             self.tasks.start(CLOCK, self._clock_watch.run)
+            self.tasks.start(DISK, self._keep_durable)
             self.tasks.start(HOUSEKEEPING, self._keep_house, restarts=3)
             self.tasks.start(CORTEX, self._keep_cortex, restarts=3)
             if self.process.session.roll_at:
@@ -244,9 +248,11 @@ class Live:
                 f"{parent}, the session this one continues, is gone; bring it back, or begin in another state directory"
             )
         before = Session.open(parent)
-        left, found = ending.hand_over(before)
+        left, found, unexplained = ending.hand_over(before)
         for what in found:
             self._find(what)
+        if unexplained:
+            self._find(unexplained, Level.CRITICAL)
         for line in ending.last_words_of(before, left):
             self._say(line)
         if ending.panicked(before):
@@ -378,9 +384,11 @@ class Live:
             },
             "money_at_risk": _money_at_risk(core),
             "orders": [{**order, "state": states[order["client_id"]]} for order in ending.open_orders(core)],
+            "untradeable": core.market.untradeable(),
             "feeds": [feed.conn for feed in self.feeds],
             "tasks": self.tasks.names,
             "recording": self.recorder.failed or "on",
+            "durable": self.sitting.durable.records,
             "clock_offset_ns": self._clock_watch.offset_ns,
             "findings": [one.what for one in self.findings.open()],
         }
@@ -400,7 +408,7 @@ class Live:
         what = f"{type(error).__name__}: {error}" if error is not None else "ended"
         self.log.event("error", "task.ended", task=name, exc_info=error if isinstance(error, Exception) else None)
         self.door.fault(name, what)
-        if last and name in (KILL_FILE, CLOCK):
+        if last and name in (KILL_FILE, CLOCK, DISK):
             self.door.command("halt", "supervisor", {"reason": f"{name} is gone: {what}"})
         elif last:
             self._find(f"{name} is gone: {what}", Level.CRITICAL)
@@ -458,6 +466,16 @@ class Live:
         while True:
             self.sitting.cortex.look()
             await asyncio.sleep(cortex.EVERY_S)
+
+    def _not_taken(self, error: OSError) -> None:
+        what = f"the disk does not take the session: {error}"
+        self._find(what, Level.CRITICAL)
+        self.stop(what, ERROR)
+
+    async def _keep_durable(self) -> None:
+        while True:
+            await asyncio.sleep(durable.EVERY_S)
+            await self.sitting.endure()
 
     async def _keep_house(self) -> None:
         piece = self.recorder.piece

@@ -6,6 +6,7 @@ it, takes over its state between two inputs, and the first is written to its end
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from daemon import models, session
 from daemon.live import ending, recorder
 from daemon.live.cortex import Cortex
 from daemon.live.door import Door
+from daemon.live.durable import Durable
 from daemon.live.execution_log import ExecutionLog
 from daemon.live.recorder import Keeping, Recorder
 from daemon.log import RunLog
@@ -86,11 +88,15 @@ class Sitting:
         self.cortex = Cortex(directory, setting.mode, self.core, {one.name: one.use for one in trading.strategies})
         self.execution_log.on_held = self.cortex.held
         self.recorder = Recorder(directory, keeping(process.recording))
+        self.durable = Durable(directory, self.journal.path)
+        self._final = False
         self.door = Door(self.core, self.journal, self.recorder, setting.clock, on_wake)
 
     def begin(self, restored: StateRestored | None, carried: Sequence[tuple[Input, VenueProtocol]] = ()) -> None:
+        """Raises OSError where the disk does not take it."""
         about = {"session": self.session.path.name, "mode": self.mode, "boot": self.boot}
         self.door.begin(about, restored, carried)
+        self.durable.sync()  # a session is on the disk before it is the latest
         self.log.event("info", "session.opened", session=str(self.session.path), boot=self.boot)
 
     @property
@@ -101,7 +107,18 @@ class Sitting:
         """Nothing more comes: recording and journal are whole."""
         with suppress(recorder.RecorderFailed):
             self.recorder.close()
-        self.journal.close()
+        self._final = self.journal.close()
+        try:
+            self.durable.sync()
+        except OSError as error:
+            self._on_error("disk", error)
+
+    async def endure(self) -> None:
+        """Have the disk take what there is, in a thread: nobody waits. Raises OSError."""
+        self.door.flush()
+        records = self.core.chain.seq
+        await asyncio.to_thread(self.durable.sync)
+        self.durable.records = records
 
     def write(
         self, code: int, reason: str, left: Sequence[Mapping[str, Any]], findings: Sequence[str]
@@ -135,7 +152,7 @@ class Sitting:
             inputs=door.accepted,
             errors=self.errors[:100],
             recording=self.recorder.failed or None,
-            journal_sha256=session.file_hash(self.session.journal),
+            journal_sha256=session.file_hash(self.session.journal) if self._final else None,
             metrics=ending.figures(core),
             summary=summary,
         )

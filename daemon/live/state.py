@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from daemon.errors import LockHeld, Usage
-from daemon.session import MANIFEST, SessionError, replace_file
+from daemon.session import MANIFEST, SessionError, force, replace_file
 
 if sys.platform != "win32":
     import fcntl
@@ -72,6 +72,7 @@ class StateDirectory:
 
     def _write(self) -> None:
         replace_file(self.path / STATE, msgspec.json.encode(self.kept) + b"\n")
+        force(self.path)
 
 
 def read(path: Path) -> Kept | None:

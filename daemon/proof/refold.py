@@ -2,7 +2,8 @@
 
 The inputs are all there is: the same build makes the same records of them, up to the last one written. A session that
 was killed may have heard more than its journal tells; its state is the one before the first record that is not in
-there, since nothing that was not committed has happened.
+there, since nothing that was not committed has happened. After a power cut the journal may tell more than was heard:
+then its own word counts for what is a fact about money (``salvage``), and somebody must look.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bus import inputs
 from bus.clock import SECOND
@@ -22,9 +23,10 @@ from daemon import models, sources
 from daemon.live import memory
 from daemon.live.door import NOBODY
 from daemon.live.recorder import pieces
+from daemon.proof.salvage import salvage
 from daemon.session import Session, SessionError
 from daemon.wiring import build
-from feeds.frames import Recording
+from feeds.frames import NotARecording, Recording
 from feeds.port import VenueProtocol
 
 LIVE = ("paper", "record")
@@ -55,13 +57,13 @@ class Refold:
         self.core = build(trading, here, venues, chain, on_error, step_ns=SECOND, boot=manifest["boot"], **other)
         self.restored = opening_state(session)
         self.inputs = 0
-        self.ended = False
+        self.begun = self.ended = False
 
     def run(self, after: Callable[[], bool] = lambda: True, limit: int | None = None) -> None:
         """Accept the inputs one by one while ``after`` each of them says to go on."""
         for item in self._recorded():
             if item.kind == inputs.META:
-                self.core.begin(item.ts or 0, self.restored)
+                self.begin(item.ts or 0)
             elif limit is not None and self.inputs >= limit:
                 return
             else:
@@ -70,6 +72,10 @@ class Refold:
                 self.ended = item.kind == inputs.END
             if not after() or self.ended:
                 return
+
+    def begin(self, now: int) -> None:
+        self.begun = True
+        self.core.begin(now, self.restored)
 
     def close(self) -> None:
         """What follows the end."""
@@ -96,8 +102,11 @@ def recorded(session: Session) -> Iterator[Input]:
     if not found:
         raise SessionError(f"{session.path} has no recording any more: {', '.join(_GONE)}")
     for piece in found:
-        for batch in Recording(piece).batches():
-            yield from batch
+        try:
+            for batch in Recording(piece).batches():
+                yield from batch
+        except NotARecording:  # nothing of it reached the disk
+            return
 
 
 _OURS = frozenset({inputs.COMMAND, inputs.TICK, inputs.FAULT, inputs.END})
@@ -106,30 +115,32 @@ _GONE = ("it was pruned", "moved", "or never begun")
 
 class Written(Chain):
     """A chain that only counts how far it agrees with one on disk. ``beyond`` is set by the first record that is not
-    there.
+    there; ``others`` are those of the first input that led to something else than is there.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._entries = read(path)
         self.beyond = False
+        self.others: list[Entry] = []
 
     def agrees(self) -> bool:
-        if self.pending and not self.beyond:
+        if self.pending and not self.beyond and not self.others:
+            there = []
             for body in self.seal()[0]:
                 entry = next(self._entries, None)
                 if entry is None:
                     self.beyond = True
                     break
+                there.append(entry)
                 if entry.body != body:
-                    raise SessionError(
-                        f"record {entry.seq} cannot be made again from the recording: {entry.body.decode()[:200]}"
-                    )
-        return not self.beyond
+                    self.others = there
+                    break
+        return not self.beyond and not self.others
 
-    def rest(self) -> Entry | None:
-        """The first record on disk that was not made again."""
-        return next(self._entries, None)
+    def rest(self) -> list[Entry]:
+        """The records on disk that were not made again."""
+        return [*self.others, *self._entries]
 
 
 def last_record(session: Session) -> Entry:
@@ -149,27 +160,30 @@ def opening_state(session: Session) -> StateRestored | None:
     return None
 
 
-def final_state(session: Session) -> StateRestored:
-    """The state ``session`` leaves to the one that continues it. Raises as ``final`` does."""
-    return final(session)[1]
-
-
-def final(session: Session) -> tuple[Refold, StateRestored]:
-    """``session`` made again as far as its journal goes, and the state it leaves to the one that continues it.
-
-    Raises SessionError where recording and journal do not belong together, JournalError.
+class Left(NamedTuple):
+    """What a session leaves to the one that continues it. ``unexplained`` are the records at its journal's end that its
+    recording does not explain, none after anything but a power cut or a loss of files. ``fold`` made the rest.
     """
+
+    fold: Refold
+    state: StateRestored
+    unexplained: list[Entry]
+
+
+def left_by(session: Session) -> Left:
+    """Its inputs run again as far as its journal goes. Raises SessionError, JournalError."""
     last = last_record(session)
     written = Written(session.journal)
     fold = Refold(session, written)
-    fold.run(written.agrees)
-    if written.beyond:  # it heard something that its journal does not tell of: that has not happened
+    if pieces(session.path):
+        fold.run(written.agrees)
+    explained = fold.ended or written.beyond
+    if written.beyond or written.others:  # what was heard last is not told of, or not as it comes out: not happened
         before, fold = fold.inputs - 1, Refold(session, Chain())
         fold.run(limit=before)
-    elif not fold.ended and (tail := written.rest()):
-        raise SessionError(
-            f"{session.path}: records {tail.seq} to {last.seq} are in its journal, and its recording does not explain"
-            " them (it was not written to the end); argus export shows what they say. Nothing can go on from there:"
-            " begin in another state directory"
-        )
-    return fold, memory.remember(fold.core, session.path.name, last.seq, last.hash)
+    tail = [] if explained and not written.others else written.rest()
+    if not fold.begun:
+        fold.begin(next(read(session.journal)).event().ns)
+    if not tail:
+        return Left(fold, memory.remember(fold.core, session.path.name, last.seq, last.hash), [])
+    return Left(fold, salvage(fold.core, session.path.name, tail), tail)

@@ -23,6 +23,7 @@ from daemon.replay import Watch, play
 from daemon.session import Session
 
 OTHER_BYTES = "every record agrees, but journal.db has other bytes than at the end"
+NOT_FINAL = "somebody read journal.db as the session ended, so its bytes were not final: only its records are compared"
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -94,11 +95,8 @@ async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | Non
         return Verdict(False, comparing.same, str(difference), notes)
     except JournalError as error:
         return Verdict(False, comparing.same, str(error), notes)
-    if expected := manifest.get("journal_sha256"):
-        if session.file_hash(written.journal) != expected:
-            return Verdict(False, comparing.same, OTHER_BYTES, notes)
-    else:
-        notes.append("the session never ended: what it wrote is a beginning of what its inputs make")
+    if not _sealed(written, notes):
+        return Verdict(False, comparing.same, OTHER_BYTES, notes)
     if any(note.startswith("refused") for note in notes):
         return Verdict(False, comparing.same, "no record differs, but the data is not what the session read", notes)
     return Verdict(True, comparing.same, "", notes)
@@ -128,11 +126,21 @@ def _verify_live(written: Session) -> Verdict:
         return Verdict(False, comparing.same, str(difference), notes)
     except JournalError as error:
         return Verdict(False, comparing.same, str(error), notes)
-    if manifest["ended"] is None:
-        notes.append("the session never ended: what it wrote is a beginning of what its inputs make")
-    elif manifest["journal_sha256"] and session.file_hash(written.journal) != manifest["journal_sha256"]:
+    if not _sealed(written, notes):
         return Verdict(False, comparing.same, OTHER_BYTES, notes)
     return Verdict(True, comparing.same, "", notes)
+
+
+def _sealed(written: Session, notes: list[str]) -> bool:
+    """Whether the journal has the bytes with which it was left, as far as that can be asked."""
+    manifest = written.manifest
+    if manifest["ended"] is None:
+        notes.append("the session never ended: what it wrote is a beginning of what its inputs make")
+        return True
+    if manifest["journal_sha256"] is None:
+        notes.append(NOT_FINAL)
+        return True
+    return bool(session.file_hash(written.journal) == manifest["journal_sha256"])
 
 
 def _opening(written: Session, restored: StateRestored | None) -> list[str]:
@@ -143,7 +151,7 @@ def _opening(written: Session, restored: StateRestored | None) -> list[str]:
     before = Path(parent) if Path(parent).is_dir() else written.path.parent / Path(parent).name
     if not recorder.pieces(before):
         return [f"the session it continues, {parent}, is not there: its opening state was taken on trust"]
-    fold, left = refold.final(Session.open(before))
+    fold, left, _ = refold.left_by(Session.open(before))
     for name in StateRestored.__struct_fields__[1:]:
         said, made = encode(getattr(restored, name)), encode(getattr(left, name))
         if said != made:

@@ -300,8 +300,10 @@ def test_a_journal_is_never_continued_by_another_run(tmp_path: Path) -> None:
 
 
 def test_closing_leaves_one_self_contained_file(tmp_path: Path) -> None:
-    write(Journal(tmp_path / "journal.db"), EVERY_KIND)
+    journal = Journal(tmp_path / "journal.db")
+    put(journal, CONNECTED)
 
+    assert journal.close()
     assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
 
 
@@ -314,8 +316,7 @@ def test_somebody_who_reads_does_not_keep_a_journal_from_closing(tmp_path: Path)
     cursor.fetchone()
     put(journal, GAP)
 
-    journal.close()
-
+    assert not journal.close(), "its bytes are not final"
     assert [entry.event() for entry in entries(journal)] == [CONNECTED, GAP]
     cursor.close()
     reader.close()

@@ -39,7 +39,7 @@ def latest(root: Path) -> Path | None:
 
 def open_at_the_end(session: Path) -> tuple[int, int]:
     """How many orders a session that was killed left resting, and how many on their way to the venue."""
-    venue = refold.final_state(Session.open(session)).venue
+    venue = refold.left_by(Session.open(session)).state.venue
     return sum(1 for one in venue.orders if one.shelf), sum(1 for one in venue.messages if one.what == "arrive")
 
 

@@ -89,7 +89,7 @@ def rig(live: Live, moment: str, after: int, when: Callable[[Live], bool] = read
         case "closing":
             door.core.close = die  # type: ignore[method-assign]
         case "closed":
-            door.journal.close = die  # type: ignore[method-assign]
+            door.journal.close = die  # type: ignore[assignment, method-assign]  # it never returns
         case "beginning":
             door._commit = die  # type: ignore[method-assign,assignment]
 
@@ -172,7 +172,7 @@ def test_what_was_heard_but_led_to_an_unwritten_record_has_not_happened(tmp_path
     path = latest(tmp_path)
     assert path is not None
     written = refold.last_record(Session.open(path))
-    left = refold.final_state(Session.open(path))
+    left = refold.left_by(Session.open(path)).state
     assert (left.parent_seq, left.parent_head) == (written.seq, written.hash.hex())
     assert {one.client_id for one in left.orders} <= {one["client_id"] for one in records(path, "OrderSubmitted")}
     whole = refold.Refold(Session.open(path), journal.Chain())
@@ -191,7 +191,7 @@ def test_a_state_put_into_a_core_is_the_state_it_says_of_itself(tmp_path: Path):
 
     assert in_a_process(session) == -signal.SIGKILL
     parent = Session.open(latest(tmp_path) or tmp_path)
-    left = refold.final_state(parent)
+    left = refold.left_by(parent).state
     assert left.orders
     assert left.venue.messages
     assert any(one.shelf for one in left.venue.orders)

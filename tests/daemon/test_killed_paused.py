@@ -137,7 +137,7 @@ class Beside:
 
 def last_heard(session: Path) -> tuple[str, int] | None:
     """Stream and id of the last frame of the market that the session's state includes."""
-    until_ns, last = refold.final_state(Session.open(session)).at_ns, None
+    until_ns, last = refold.left_by(Session.open(session)).state.at_ns, None
     for ns, stream, body in frames(session):
         if ns <= until_ns:
             last = stream, body["t"] if "t" in body else body["u"]

@@ -260,5 +260,5 @@ async def test_a_stopped_session_verifies_and_hands_over_what_its_recording_says
     assert ended.exit_code == CLEAN
     assert (await verify(Session.open(ended.session))).equal
     handed = msgspec.json.decode((ended.session / "handover.json").read_bytes(), type=StateRestored)
-    made = refold.final_state(Session.open(ended.session))
+    made = refold.left_by(Session.open(ended.session)).state
     assert msgspec.json.encode(handed) == msgspec.json.encode(made)

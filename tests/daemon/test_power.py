@@ -1,0 +1,180 @@
+"""The power fails: whichever of a session's two files the disk kept more of, the account goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import signal
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bus import journal
+from bus.values import ZERO
+from daemon.errors import ERROR, KILLED
+from daemon.live import durable, state
+from daemon.live.recorder import pieces
+from daemon.live.run import Live
+from daemon.proof import refold
+from daemon.proof.salvage import UNEXPLAINED
+from daemon.proof.verify import verify
+from daemon.reading.digest import Reading
+from daemon.session import Session
+from tests.daemon.lineage import latest
+from tests.daemon.live_world import Market, World, records
+from tests.daemon.test_killed import CONFIG, in_a_process, rig
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a process leaves that died with fills behind it, orders resting and one on its way."""
+    root = tmp_path_factory.mktemp("killed")
+
+    def session() -> None:
+        live = World(root, Market(10).lines(), config_text=CONFIG).start()
+        rig(live, "committed", 400, when=lambda live: live.sitting.fills >= 3)
+        asyncio.run(live.run())
+
+    assert in_a_process(session) == -signal.SIGKILL
+    return root
+
+
+def after_the_cut(killed: Path, root: Path) -> tuple[World, Session]:
+    """The disk as it was, somewhere else, and who starts there."""
+    shutil.copytree(killed, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("control.*"))
+    name = (latest(killed) or root).name
+    kept = state.read(root / "state")
+    assert kept is not None
+    kept.session = str(root / "sessions" / name)
+    (root / "state" / "state.json").write_bytes(msgspec.json.encode(kept))
+    world = World(root, Market(20).lines(), config_text=CONFIG)
+    return world, Session.open(Path(kept.session))
+
+
+def cut(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def told(session: Session) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    """Wallets and positions as the journal alone has them."""
+    reading = Reading()
+    for entry in journal.read(session.journal):
+        reading.note(entry, entry.event())
+    account = reading.account
+    return dict(account.cash), {name: position.size for name, position in account.positions.items()}
+
+
+def had(left: Any) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    return left.ledger.cash, {one.instrument.name: one.filled for one in left.ledger.positions}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_a_recording_that_was_cut_leaves_the_account_that_the_journal_tells_of(killed, tmp_path, share):
+    world, parent = after_the_cut(killed, tmp_path)
+    (piece,) = pieces(parent.path)
+    cut(piece, share)
+
+    left = refold.left_by(parent)
+
+    first = left.unexplained[0]
+    assert [one.seq for one in left.unexplained] == list(range(first.seq, refold.last_record(parent).seq + 1))
+    assert had(left.state) == told(parent)
+    account = left.state.venue
+    for asset, amount in left.state.ledger.cash.items():
+        assert account.free.get(asset, ZERO) + account.locked.get(asset, ZERO) == amount
+    assert not any(account.locked.values())
+    assert (left.state.orders, left.state.sent, account.orders, account.messages) == ([], [], [], [])
+
+    live = world.start()
+    (found,) = live.findings.blocking()
+    assert f"records {first.seq} to " in found.what
+    assert first.type in found.what
+    world.held.close()
+
+
+def test_whoever_looked_and_said_so_goes_on_from_what_the_journal_tells(killed, tmp_path):
+    world, parent = after_the_cut(killed, tmp_path)
+    cut(pieces(parent.path)[0], 0.5)
+    seen: dict[str, Any] = {}
+
+    def look(live: Live) -> None:
+        async def operator() -> None:
+            await world.feed.over.wait()
+            seen["unarmed"] = live.core.gate.state.value, live.core.gate.latched, live.core.router.orders
+            live.command("ack", "somebody")
+            live.command("arm", "somebody")
+            seen["armed"] = live.core.gate.state.value
+
+        live.tasks.start("operator", operator)
+
+    ended = asyncio.run(world.run_through(rig=look))
+
+    assert seen == {"unarmed": ("reconciled", UNEXPLAINED, 0), "armed": "armed"}
+    child = Session.open(ended.session)
+    assert asyncio.run(verify(child)).equal, "its opening state follows from its parent's files"
+    assert told(child)[0] == told(parent)[0]
+    numbers = [one["intent_id"] for path in (parent.path, child.path) for one in records(path, "Decision")]
+    assert len(numbers) == len(set(numbers)), "no name is given twice"
+
+
+@pytest.mark.parametrize("share", [0.7])
+def test_a_journal_that_was_cut_goes_on_from_where_it_ends(killed, tmp_path, share):
+    world, parent = after_the_cut(killed, tmp_path)
+    whole = refold.last_record(parent).seq
+    shutil.rmtree(parent.path)
+    world, parent = after_the_cut(killed, tmp_path)
+    cut(parent.path / "journal.db-wal", share)
+
+    left = refold.left_by(parent)
+
+    assert left.state.parent_seq == refold.last_record(parent).seq < whole
+    assert left.unexplained == []
+    assert had(left.state)[0] == told(parent)[0]
+    ended = asyncio.run(world.run_through())
+    assert asyncio.run(verify(Session.open(ended.session))).equal
+
+
+def test_the_recording_is_forced_to_the_disk_before_the_journal(killed, tmp_path, monkeypatch):
+    _, parent = after_the_cut(killed, tmp_path)
+    forced: list[str] = []
+    monkeypatch.setattr(durable, "force", lambda path: forced.append(path.name))
+    files = durable.Durable(parent.path, parent.journal)
+
+    files.sync()
+    assert forced == ["inputs-0001.jsonl.zst", "journal.db-wal", "journal.db", parent.path.name]
+
+    forced.clear()
+    (parent.path / "inputs-0002.jsonl.zst").touch()
+    files.sync()
+    assert forced[:2] == ["inputs-0001.jsonl.zst", "inputs-0002.jsonl.zst"]
+    assert forced[-1] == parent.path.name, "a new file's name is the directory's"
+
+    forced.clear()
+    files.sync()
+    assert forced == ["inputs-0002.jsonl.zst", "journal.db-wal", "journal.db"]
+
+
+@pytest.mark.parametrize(("fails_at", "code"), [(1, ERROR), (2, KILLED)])
+def test_a_disk_that_fails_ends_the_session(tmp_path, monkeypatch, fails_at, code):
+    world = World(tmp_path, Market(5).lines(), config_text=CONFIG)
+    monkeypatch.setattr(durable, "EVERY_S", 0.0)
+
+    def fail(live: Live) -> None:
+        asked = itertools.count(1)
+
+        def sync() -> None:
+            if next(asked) >= fails_at:
+                raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(live.sitting.durable, "sync", sync)
+
+    ended = asyncio.run(world.run_through(rig=fail))
+
+    assert ended.exit_code == code
+    assert "disk" in ended.reason
+    assert asyncio.run(verify(Session.open(ended.session))).equal
