@@ -14,7 +14,7 @@ PROJECT := $(VENV)/.stamp-project
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench soak campaign why lock format clean
+.PHONY: help demo test check bench soak faults campaign why lock format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: $(DEV) $(PROJECT) ## run the benchmarks
 
 soak: $(DEV) $(PROJECT) ## run the daemon beside the sandbox for SECONDS (1800), or DAYS of half a minute, and look at what grows
 	$(BIN)/python -m benchmarks.soak $(if $(DAYS),--days $(DAYS),$(if $(SECONDS),--seconds $(SECONDS)))
+
+faults: $(DEV) $(PROJECT) ## an hour of the feed's time in three minutes, in which everything goes wrong twice; SEED, VENUE
+	$(BIN)/python -m benchmarks.faults $(if $(SEED),--seed $(SEED)) $(if $(VENUE),--venue $(VENUE))
 
 campaign: $(DEV) $(PROJECT) ## the property tests, with 20,000 examples each
 	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -m property --hypothesis-profile=campaign

@@ -23,13 +23,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pair import FaultPort, argus, daemon, sandbox, until_there
 from bus import money
 from bus.clock import DAY, SECOND
 from bus.events import FeedLost, FeedRetired, Trade
@@ -78,16 +77,16 @@ missed_after_s = 7200"""
 def soak(root: Path, seconds: float, days: float = 0.0) -> dict[str, Any]:
     """The figures of a run of ``seconds`` after its warm-up, or of ``days``, and what of them was too much."""
     words = ["--rate", f"{DAYS_RATE:g}", "--activity", f"{ACTIVITY:g}"] if days else ["--flood", str(FLOOD)]
-    with _sandbox(*words) as said:
+    with sandbox(*words) as said:
         config = root / "argus.toml"
         how = {"bars": '"15m"', "ages": PATIENT} if days else {"bars": '"1s", "1m"', "ages": ""}
         config.write_text(CONFIG.format(root=root, **how, **said["venues"]["binance"], **said["clock"]), "utf-8")
         seconds = days * DAY / SECOND / DAYS_RATE if days else seconds
-        with _daemon(config, root / "run.out") as daemon:
+        with daemon(config, root / "run.out") as process:
             samples = _samples(Client(root / "state"), seconds, min(60.0, seconds / 4))
-            report = _report(said["faults"])
-            daemon.terminate()
-            code = daemon.wait(60)
+            report = FaultPort(said["faults"]).report()
+            process.terminate()
+            code = process.wait(60)
     again, figures = _again(root), _judged(samples)
     exceeded = [f"exit code {code}"] if code else []
     if days:
@@ -111,48 +110,9 @@ def _days_missed(days: float, again: dict[str, Any], report: dict[str, Any]) -> 
     return missed
 
 
-@contextmanager
-def _sandbox(*words: str) -> Iterator[dict[str, Any]]:
-    """A sandbox that ends with whoever wanted it; what it said of itself."""
-    with subprocess.Popen(_argus("sandbox", "--json", *words), stdout=subprocess.PIPE) as sandbox:
-        assert sandbox.stdout is not None
-        try:
-            said: dict[str, Any] = json.loads(sandbox.stdout.readline())
-            yield said
-        finally:
-            sandbox.terminate()
-
-
-def _report(faults: str) -> dict[str, Any]:
-    """What the sandbox says of its clients."""
-    with urllib.request.urlopen(faults, timeout=20) as answer:
-        report: dict[str, Any] = json.load(answer)
-    return report
-
-
-@contextmanager
-def _daemon(config: Path, said: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with (
-        said.open("wb") as out,
-        subprocess.Popen(_argus("run", "--config", str(config)), stderr=out, stdout=out) as one,
-    ):
-        try:
-            yield one
-        finally:
-            one.terminate()
-
-
 def _samples(client: Client, seconds: float, warm_up_s: float) -> list[dict[str, float]]:
     """What the daemon said of itself each second once it was warm."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            client.status()
-            break
-        except (NotRunning, TimedOut):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    until_there(client)
     begun, samples = time.monotonic() + warm_up_s, []
     every = next_line = max(1.0, seconds / LINES)
     while (passed := time.monotonic() - begun) < seconds:
@@ -213,7 +173,7 @@ def _again(root: Path) -> dict[str, Any]:
     """
     kept = state.read(root / "state")
     assert kept is not None
-    verified = subprocess.run(_argus("verify", kept.session), capture_output=True, check=False, text=True)
+    verified = subprocess.run(argus("verify", kept.session), capture_output=True, check=False, text=True)
     trades = odd = last = first_ns = 0
     heard = Counter[type]()
 
@@ -243,10 +203,6 @@ def _again(root: Path) -> dict[str, Any]:
         "lost": heard[FeedLost],
         "exceeded": exceeded,
     }
-
-
-def _argus(*words: str) -> list[str]:
-    return [sys.executable, "-m", "daemon", *words]
 
 
 def main() -> int:

@@ -19,6 +19,10 @@ class Clock(Protocol):
     @property
     def rate(self) -> float: ...
     def read(self) -> int: ...
+    def elapsed(self) -> int:
+        """How long it has run or stood still: what clients are held to, who cannot know that time stands still."""
+        ...
+
     def wait_s(self, ns: int) -> float:
         """How long on the wall until the clock reads ``ns``; infinite where nobody can say."""
         ...
@@ -43,12 +47,15 @@ class RunningClock:
         self.rate = rate
         self.paused = False
         self._base_ns = time.time_ns() if start_ns is None else start_ns
-        self._since = time.monotonic_ns()
+        self._since = self._start = time.monotonic_ns()
 
     def read(self) -> int:
         if self.paused:
             return self._base_ns
         return self._base_ns + int((time.monotonic_ns() - self._since) * self.rate)
+
+    def elapsed(self) -> int:
+        return int((time.monotonic_ns() - self._start) * self.rate)
 
     def wait_s(self, ns: int) -> float:
         return math.inf if self.paused else max(0.0, (ns - self.read()) / self.rate / SECOND)
@@ -84,6 +91,9 @@ class TurnedClock:
         self._now = start_ns
 
     def read(self) -> int:
+        return self._now
+
+    def elapsed(self) -> int:
         return self._now
 
     def wait_s(self, ns: int) -> float:

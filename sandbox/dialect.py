@@ -14,7 +14,7 @@ from sandbox.wire import PING, PONG, Connection, frame
 
 POLICY = 1008
 JITTER_NS = 5_000_000  # of the wall's time
-ANSWER_NS = 2 * SECOND  # of the wall's time, the least a client has to answer a ping
+ANSWER_NS = 2 * SECOND  # of the wall's time, the least a client has to answer a ping, or to say what it came for
 
 
 class Limits(NamedTuple):
@@ -75,9 +75,9 @@ class Dialect:
 
     # --- sockets ---
 
-    def may_connect(self, now_ns: int) -> bool:
+    def may_connect(self) -> bool:
         """Count an attempt, and say whether it is within the limit."""
-        recent = self._connects_ns
+        now_ns, recent = self.clock.elapsed(), self._connects_ns
         recent.append(now_ns)
         while recent[0] <= now_ns - self.limits.connects_within_ns:
             recent.popleft()
@@ -111,7 +111,7 @@ class Dialect:
         """Count a message of any kind; too many and the connection is closed."""
         # What a busy machine holds up for a moment is heard at once; that much of the second is not counted.
         within_ns = SECOND - min(SECOND // 2, round(JITTER_NS * self.clock.rate))
-        now, recent = self.clock.read(), self._messages_ns
+        now, recent = self.clock.elapsed(), self._messages_ns
         heard = connection.heard(now, within_ns)
         if self.limits.by_address:
             recent.append(now)
@@ -176,7 +176,7 @@ class Dialect:
         if age >= life_ns or now_ns >= connection.ends_ns:
             self.faults.fired["rollover"] += 1
             connection.close(1001, "", "roll-over")
-        elif age >= self.limits.subscribe_within_ns and not connection.streams:
+        elif not connection.streams and age >= max(self.limits.subscribe_within_ns, ANSWER_NS * self.clock.rate):
             self.broken["subscribe"] += 1
             connection.close(POLICY, "subscribe timeout", "no subscription")
         elif self.limits.ping_every_ns:

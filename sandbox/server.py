@@ -150,7 +150,7 @@ class Sandbox:
     async def _socket(self, request: web.Request, venue: Dialect) -> web.StreamResponse:
         now = self.clock.read()
         refusal = self.faults.refuse_connect(venue.name)
-        if not venue.may_connect(now) and refusal is None:
+        if not venue.may_connect() and refusal is None:
             refusal = Refusal(429, 300)
         transport = request.transport
         assert transport is not None

@@ -178,4 +178,5 @@ async def through(schedule: Sequence[tuple[str, int, int]], *, by_address: bool)
             await settle()
             await venue.turn(0.65)
         assert cut or venue.heard == said + 2
-        assert not any(cast(Any, wire).sent for wire in venue.wires)
+        assert not any(wire.sent for wire in venue.wires)
+        assert not any(cast(Any, each)._link.has_to_speak for each in lines), "nobody is left with something to say"
