@@ -68,6 +68,8 @@ max_age_s = {{ trade = 60, quote = 20, book = 20 }}
 out_dir = "{root}/sessions"
 state_dir = "{root}/state"
 kill_file = "{root}/KILL"
+[process.session]
+roll_at = ""  # one session, whatever time of the day it is
 [process.endpoints.{venue}]
 ws = ["{ws}"]
 rest = "{rest}"

@@ -55,6 +55,8 @@ max_age_s = {{ trade = {age_s}, quote = {age_s}, book = {age_s} }}
 out_dir = "{root}/sessions"
 state_dir = "{root}/state"
 kill_file = "{root}/KILL"
+[process.session]
+roll_at = ""
 [process.endpoints.{venue}]
 ws = ["{ws}"]
 rest = "{rest}"
