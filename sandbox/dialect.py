@@ -179,7 +179,7 @@ class Dialect:
         elif not connection.streams and age >= max(self.limits.subscribe_within_ns, ANSWER_NS * self.clock.rate):
             self.broken["subscribe"] += 1
             connection.close(POLICY, "subscribe timeout", "no subscription")
-        elif self.limits.ping_every_ns:
+        elif self.limits.ping_every_ns and not connection.deaf:  # half open: what it answers is not heard
             self._ping(connection, now_ns)
 
     def _ping(self, connection: Connection, now_ns: int) -> None:
