@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ def _days_missed(days: float, again: dict[str, Any], report: dict[str, Any]) -> 
     if again["days"] < days or again["roll_overs"] < int(days):
         missed.append(f"{again['roll_overs']} roll-overs in {again['days']} days")
     if again["lost"]:
-        missed.append(f"{again['lost']} connections lost")
+        missed.append(f"connections lost: {again['lost']}")
     if report["fired"] or report["broken"]:
         missed.append(f"the venue had to act: {report['fired']} {report['broken']}")
     if (behind := report["venues"]["binance"]["behind_s"]) > 0.01 * DAY / SECOND:
@@ -175,7 +174,7 @@ def _again(root: Path) -> dict[str, Any]:
     assert kept is not None
     verified = subprocess.run(argus("verify", kept.session), capture_output=True, check=False, text=True)
     trades = odd = last = first_ns = 0
-    heard = Counter[type]()
+    retired, lost = list[FeedRetired](), list[FeedLost]()
 
     def note(trade: Trade) -> None:
         nonlocal trades, odd, last, first_ns
@@ -185,8 +184,8 @@ def _again(root: Path) -> dict[str, Any]:
     chain = Chain()
     fold = Refold(Session.open(Path(kept.session)), chain)
     fold.core.bus.subscribe(Trade, note)
-    for kind in (FeedRetired, FeedLost):
-        fold.core.bus.subscribe(kind, lambda event: heard.update([type(event)]))
+    fold.core.bus.subscribe(FeedRetired, retired.append)
+    fold.core.bus.subscribe(FeedLost, lost.append)
     fold.run(lambda: bool(chain.seal()))
     exceeded = []
     if verified.returncode:
@@ -199,8 +198,8 @@ def _again(root: Path) -> dict[str, Any]:
         "days": round((fold.core.clock.now - first_ns) / DAY, 3),
         "trades": trades,
         "odd": odd,
-        "roll_overs": heard[FeedRetired],
-        "lost": heard[FeedLost],
+        "roll_overs": len(retired),
+        "lost": [f"{one.conn}: {one.reason}" for one in lost],
         "exceeded": exceeded,
     }
 

@@ -41,6 +41,8 @@ FRAMES_AT_ONCE = 64
 AT_ONCE_NS = 2_000_000
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
 FAILURES_TO_SWITCH = 3
+ANSWER_S = 1.5
+"""Of the wall's time: the least that a machine may take for an answer before its line counts as dead."""
 HELD_MAX = 200_000
 """Frames; a second socket that brings more before it may take over is given up, and another one tried."""
 
@@ -304,7 +306,7 @@ class Connection:
     async def _watch(self, link: Link) -> None:
         """Is anybody there? And is it old? Not all connections grow old at the same moment."""
         heard = asked = looks = 0
-        quiet_s = self._clock.patience_s(self._terms.quiet_s)
+        quiet_s = self._clock.patience_s(self._terms.quiet_s, ANSWER_S)
         life_s = self._terms.life_s * self._chance.uniform(0.95, 1.0) or math.inf
         while True:
             left_s = life_s - (self._clock.now() - link.opened_ns) / SECOND

@@ -29,9 +29,9 @@ class RimClock:
     def now(self) -> int:
         return self._time.read()
 
-    def patience_s(self, seconds: float) -> float:
-        """So long, but never less than ``MACHINE_S`` on the wall."""
-        return max(seconds, MACHINE_S * self._time.rate)
+    def patience_s(self, seconds: float, wall_s: float = MACHINE_S) -> float:
+        """So long, but never less than ``wall_s`` on the wall."""
+        return max(seconds, wall_s * self._time.rate)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(self._time.wait_s(self._time.read() + round(seconds * SECOND)))
