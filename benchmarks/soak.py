@@ -41,7 +41,7 @@ from daemon.session import Session
 LAG_S, GROWTH_MIB, RATE = 0.020, 32.0, 1_000.0
 CONSTANT = ("tasks", "asyncio_tasks", "files", "threads")
 FLOOD = 1_200
-DAYS_RATE, ACTIVITY = 2_880.0, 0.002
+DAYS_RATE, ACTIVITY = 2_880.0, 0.0015
 LINES = 30
 
 CONFIG = """
@@ -59,6 +59,8 @@ streams = ["trade", "quote", "book"]
 out_dir = "{root}/sessions"
 state_dir = "{root}/state"
 kill_file = "{root}/KILL"
+[process.session]
+roll_at = ""
 [process.endpoints.binance]
 ws = ["{ws}"]
 rest = "{rest}"

@@ -54,6 +54,8 @@ max_age_s = {{ trade = 60, quote = 60, book = 60 }}
 out_dir = "{root}/sessions"
 state_dir = "{root}/state"
 kill_file = "{root}/KILL"
+[process.session]
+roll_at = ""
 [process.endpoints.binance]
 ws = ["{ws}"]
 rest = "{rest}"
