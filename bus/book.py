@@ -64,6 +64,11 @@ class Book:
         return self.valid and bool(self.bids) and bool(self.asks) and self.best_bid < self.best_ask
 
     @property
+    def crossed(self) -> bool:
+        """Valid, and wrong all the same."""
+        return self.valid and bool(self.bids) and bool(self.asks) and self.best_bid >= self.best_ask
+
+    @property
     def best_bid(self) -> float:
         """Raises ValueError on an empty side; ask ``usable`` first."""
         if self._best_bid is None:

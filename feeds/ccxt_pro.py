@@ -59,7 +59,7 @@ class CcxtFeed:
         self.conn = f"ccxt:{venue}"
         self.venue = venue
         self.protocol = protocol
-        self.stale: Callable[[], Collection[tuple[str, str]]] = tuple
+        self.unfit: Callable[[], Collection[tuple[str, str]]] = tuple
         self._wanted = wanted
         self._accept = accept
         self._clock = RimClock(time)
@@ -139,7 +139,7 @@ class CcxtFeed:
             if self._tap.failed is not None:
                 raise self._tap.failed
             now = self._clock.now()
-            if self.stale() and now - self._watched_ns > STALE_PATIENCE_S * SECOND:
+            if self.unfit() and now - self._watched_ns > STALE_PATIENCE_S * SECOND:
                 self._watched_ns = now
                 clients, self._exchange.clients = list(self._exchange.clients.values()), {}
                 for client in clients:

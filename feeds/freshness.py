@@ -65,6 +65,17 @@ class Freshness:
             self._mark()
             self._next = self._clock.at(now + LOOK_NS, self._look)
 
+    def unfit(self) -> set[tuple[str, str]]:
+        """What has to be asked for anew: the streams too old, and the books that cross themselves though nobody called
+        them broken. Where a venue loses changes without a jump in its numbers that is all there is to see of it, and
+        what is wrong stays so.
+
+        For whoever feeds us, who looks now and then; no replay asks.
+        """
+        books = self._market.books
+        watched = (stream.instrument for stream in self._streams if stream.name == "book")
+        return {(name, "book") for name in watched if name in books and books[name].crossed} | self.stale.keys()
+
     @property
     def look_ns(self) -> int:
         """When it looks next; 0 where there is nothing to watch."""

@@ -1,7 +1,8 @@
 """A native venue's market, live: what to subscribe to, what to ask for over REST, and what to do when data grows old.
 
 The feed looks at the core four times a second and acts on what it sees there: a book that cannot be used needs a
-snapshot, a stream that has grown stale another subscription, a connection of which everything is stale a fresh socket.
+snapshot, a stream that has grown stale another subscription, and so has a book that crosses itself though no number is
+missing; a connection of which everything is stale gets a fresh socket.
 It never tells the core anything that was not heard: what it asks for comes back through the door like everything else.
 """
 
@@ -97,7 +98,8 @@ class Endpoints(NamedTuple):
 
 
 class NativeFeed:
-    """One venue. ``stale`` says which (instrument, stream) the core holds to be too old; the daemon plugs it in.
+    """One venue. ``unfit`` says which (instrument, stream) the core holds to be too old or wrong; the daemon plugs
+    it in.
 
     Raises CannotHear.
     """
@@ -119,7 +121,7 @@ class NativeFeed:
             raise CannotHear(f"{venue} has no {', '.join(missing)}; its streams are {', '.join(dialect.streams)}")
         self.conn = self.venue = venue
         self.protocol = protocol
-        self.stale: Callable[[], Collection[tuple[str, str]]] = tuple
+        self.unfit: Callable[[], Collection[tuple[str, str]]] = tuple
         self._wanted = wanted
         self._accept = accept
         self._dialect = dialect
@@ -199,7 +201,7 @@ class NativeFeed:
         for tended in self.lines:
             if tended.connection.conn in self.protocol.closing:
                 tended.connection.roll_over()
-        self._subscribe_again(set(self.stale()), now)
+        self._subscribe_again(set(self.unfit()), now)
         if self._past:
             self._fill_holes(now)
 

@@ -133,8 +133,8 @@ class LiveFeed(Protocol):
 
     conn: str
     venue: str
-    stale: Callable[[], Collection[tuple[str, str]]]
-    """Which (instrument, stream) the core holds to be too old; the daemon plugs it in."""
+    unfit: Callable[[], Collection[tuple[str, str]]]
+    """Which (instrument, stream) the core holds to be too old or wrong; the daemon plugs it in."""
 
     @property
     def protocol(self) -> VenueProtocol: ...

@@ -45,6 +45,7 @@ class Coinbase(Dialect):
     def __init__(self, tape: ProductTape, clock: Clock, faults: Faults) -> None:
         super().__init__("coinbase", LIMITS, clock, faults)
         self.market = ProductMarket(tape, self.hub, clock.read())
+        self._owed: set[tuple[Connection, str]] = set()  # who subscribed to a frozen stream, and heard nothing yet
 
     # --- sockets ---
 
@@ -68,8 +69,10 @@ class Coinbase(Dialect):
                 self.unsubscribe(connection, stream)
             elif stream not in connection.streams:
                 self.subscribe(connection, stream, stream)
-                if (snapshot := self.market.snapshot(channel, name, now)) is not None:
-                    self._say(connection, stream, snapshot, now)
+                if self.faults.on_streams and self.faults.silences(connection, stream, now):
+                    self._owed.add((connection, stream))  # whatever he hears, once it goes on, that comes first
+                else:
+                    self._begin(connection, stream, now)
         held: dict[str, list[str]] = {}
         for stream in connection.streams:
             of, _, product = stream.partition(":")
@@ -93,13 +96,26 @@ class Coinbase(Dialect):
             return f"unknown products: {', '.join(unknown)}" if unknown else "product_ids required"
         return ""
 
+    def unsubscribe(self, connection: Connection, name: str) -> None:
+        self._owed.discard((connection, name))
+        super().unsubscribe(connection, name)
+
     def publish(self, ns: int, stream: str, data: str) -> None:
         for connection, _ in self.hub.get(stream, ()):
-            self._say(connection, stream, data, ns)
+            if self.faults.on_streams and self.faults.silences(connection, stream, ns):
+                continue  # what is never said has no number
+            if self._owed and (connection, stream) in self._owed:
+                self._begin(connection, stream, ns)  # this is in it
+            else:
+                self._say(connection, stream, data, ns)
+
+    def _begin(self, connection: Connection, stream: str, ns: int) -> None:
+        self._owed.discard((connection, stream))
+        channel, _, name = stream.partition(":")
+        if (snapshot := self.market.snapshot(channel, name, ns)) is not None:
+            self._say(connection, stream, snapshot, ns)
 
     def _say(self, connection: Connection, stream: str, event: str, ns: int) -> None:
-        if self.faults.on_streams and self.faults.silences(connection, stream, ns):
-            return  # what is never said has no number
         channel = stream.partition(":")[0]
         self.pass_on(connection, stream, self._numbered(connection, _SENT_AS.get(channel, channel), event, ns), ns)
 

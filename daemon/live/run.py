@@ -264,7 +264,7 @@ class Live:
         """Hear what a new session says."""
         core = self.core
         for feed in self.feeds:
-            feed.stale = core.freshness.stale.keys
+            feed.unfit = core.freshness.unfit
         core.bus.subscribe(FeedOpened, self._on_opened)
         core.bus.subscribe(TradingStateChanged, self._on_state)
 

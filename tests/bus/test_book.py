@@ -73,6 +73,7 @@ def test_it_holds_what_sorted_lists_hold(changes, depth: int) -> None:
         assert book.ladder_asks(depth) == twin.asks[:depth]
         two_sided = bool(twin.bids and twin.asks)
         assert book.usable is (valid and two_sided and not twin.crossed)
+        assert book.crossed is (valid and two_sided and twin.crossed)
         if two_sided:
             assert (book.best_bid, book.best_ask) == (twin.bids[0][0], twin.asks[0][0])
             assert book.mid == (twin.bids[0][0] + twin.asks[0][0]) / 2

@@ -40,7 +40,7 @@ class Flood:
     """``rate`` trades a second at one price; the reader yields after 64 frames, as a socket's does."""
 
     conn = venue = "binance"
-    stale: Callable[[], Collection[tuple[str, str]]] = tuple
+    unfit: Callable[[], Collection[tuple[str, str]]] = tuple
 
     def __init__(self, accept: Accept, clock: Clock, protocol: VenueProtocol, rate: int) -> None:
         self._accept, self._clock, self.protocol, self.rate = accept, clock, protocol, rate

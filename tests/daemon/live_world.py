@@ -84,7 +84,7 @@ class FakeFeed:
     """Plays lines through the door, turning the clock to their own times: ``run`` with a loop, ``step`` without one."""
 
     conn = venue = "binance"
-    stale: Callable[[], Collection[tuple[str, str]]] = tuple
+    unfit: Callable[[], Collection[tuple[str, str]]] = tuple
 
     def __init__(self, items: Sequence[Input], accept: Accept, clock: TurnedClock, protocol: VenueProtocol) -> None:
         self._items = iter(items)

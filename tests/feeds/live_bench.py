@@ -112,7 +112,7 @@ class Bench:
             Random(1),
             rim,
         )
-        self.feed.stale = self.freshness.stale.keys
+        self.feed.unfit = self.freshness.unfit
         self.is_over = False  # what comes from here on is the feed's leave-taking
         self.spells: list[tuple[float, str]] = []
         self._began = sandbox.clock.read()

@@ -85,7 +85,7 @@ async def test_a_socket_without_a_word_is_pinged_and_given_up():
     async with world(streams=("trade",)) as there:
         (bench,) = there.benches
         await there.until_tradeable()
-        bench.feed.stale = tuple  # nobody says that anything is stale
+        bench.feed.unfit = tuple  # nobody says that anything is stale
         there.fault(kind="half_open", for_s=1)
         await there.pass_time(32, step=0.5)
 

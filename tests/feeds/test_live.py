@@ -23,10 +23,11 @@ from bus.events import (
     StreamStale,
     Trade,
 )
-from bus.inputs import Input
+from bus.inputs import SENT, Input
 from daemon.sources import protocol_of
 from feeds.binance.live import BinanceDialect
 from feeds.live import Past
+from sandbox.coinbase import Coinbase
 from sandbox.market import START_NS
 from tests.feeds.live_bench import MAX_AGE_S, Bench, core, replayed, world
 from tests.sandbox.running import seeded
@@ -98,6 +99,30 @@ async def test_a_fault_makes_untradeable_in_time_and_is_mended_in_time(fault, no
         assert len(ids) == len(set(ids)), "nothing is said twice"
     assert report["fired"][fault["kind"]]
     assert report["broken"] == {}, "whatever happens, the venue's limits are kept"
+
+
+@pytest.mark.parametrize("frozen_s", [1.0, FAULT_S])  # before its age tells, and long enough to be asked for in vain
+async def test_a_book_that_lost_changes_without_a_number_missing_is_asked_for_again_when_it_crosses_itself(frozen_s):
+    async with world(("coinbase",)) as there:
+        await there.until_tradeable()
+        await there.pass_time(3)
+        there.fault(kind="freeze", stream="level2:*", for_s=frozen_s)
+        await there.pass_time(15)
+        (bench,) = there.benches
+        venue = there.sandbox.venues["coinbase"]
+        assert isinstance(venue, Coinbase)
+        theirs = venue.market.products["BTC-USD"]
+        report = there.sandbox.report()
+
+    ours = bench.market.books[bench.name]
+    assert bench.why_not == ""
+    assert bench.of(DataGap) == []
+    assert (set(ours.bids), set(ours.asks)) == (set(map(float, theirs.bids)), set(map(float, theirs.asks)))
+    assert [
+        item.raw for item in bench.inputs if item.kind == SENT and "unsubscribe" in item.raw and "level2" in item.raw
+    ]
+    assert bench.events == replayed(bench)
+    assert report["broken"] == {}
 
 
 async def test_rolling_over_at_500_messages_a_second_loses_nothing_and_says_nothing_twice():

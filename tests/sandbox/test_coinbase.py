@@ -171,6 +171,19 @@ async def test_a_frozen_channel_leaves_no_hole_in_the_numbers_and_a_gap_does():
     assert report["fired"]["freeze"] == 29
 
 
+async def test_who_subscribes_to_a_frozen_channel_hears_its_snapshot_first_once_it_goes_on():
+    async with still() as sandbox, Client(sandbox) as client:
+        await client.fault(kind="freeze", stream="level2:*", for_s=3)
+        socket = await subscribed(sandbox, client, "level2")
+        await sandbox.turn(2.9)
+        frozen = await client.hear(socket)
+        await sandbox.turn(1)
+        heard = [message for message in await client.hear(socket) if message["channel"] == "l2_data"]
+
+    assert [message for message in frozen if message["channel"] == "l2_data"] == []
+    assert [message["events"][0]["type"] for message in heard[:3]] == ["snapshot", "update", "update"]
+
+
 async def test_candles_over_rest_lead_from_the_past_to_the_present():
     async with still() as sandbox, Client(sandbox) as client:
         await subscribed(sandbox, client, "market_trades")
