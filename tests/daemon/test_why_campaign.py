@@ -88,8 +88,8 @@ def drawn(again: Again, session: Path) -> list[Key]:
     (series,) = bars_of(again).items()
     (instrument, length), ends = series
     lots, asked = random.Random(11), {bar_at(ends, record["ns"]) for record in journal(session, "Decision")}
-    chosen = lots.sample(sorted(ends), BARS * 3 // 4)
-    chosen += lots.sample(sorted(asked - set(chosen)), BARS // 4)
+    few = lots.sample(sorted(asked), min(BARS // 4, len(asked)))
+    chosen = lots.sample(sorted(set(ends) - set(few)), BARS - len(few)) + few
     return [(instrument, length, end) for end in chosen]
 
 
