@@ -102,8 +102,11 @@ def search(bar: Bar, trading: Trading, trial: Trial, *, whole: bool) -> Found:
 
 
 def follow(bar: Bar, trading: Trading, trial: Trial, base: Facts, lead: Steps) -> Found:
-    """What flips the bar where ``lead`` is in force since an earlier one."""
-    return Found(base, _Search(bar, trading, trial, base, lead).closes())
+    """What flips the bar where ``lead`` is in force since an earlier one, or what else has to be since then."""
+    looking = _Search(bar, trading, trial, base, lead)
+    if flips := looking.closes():
+        return Found(base, flips)
+    return Found(base, [], looking.longer())
 
 
 def deeper(bar: Bar, trading: Trading, trial: Trial, base: Facts) -> Found:
@@ -188,6 +191,15 @@ class _Search:
         if self._flips(()):
             return [self._flip(())]
         return self._sorted((step,) for step in self._nearest_closes((), self._flips))
+
+    def longer(self) -> Steps:
+        """What is fixed, and the settings in the way of the nearest close at which somebody is refused by a rule."""
+        for steps in sorted(self.voices(), key=distance):
+            facts = self._see(steps)
+            for more in self._lifts(steps, facts) if facts is not None else ():
+                if (led := together(self._fixed, more)) != self._fixed:
+                    return led
+        return ()
 
     def _bars_way(self) -> Iterator[Steps]:
         """What would have refused what was let through."""

@@ -27,6 +27,8 @@ from daemon.wiring import Core, load_all
 
 CAN_FORK = hasattr(os, "fork")
 UNCHANGED = Changes()
+LEADS = 3
+"""How many times what an earlier bar is to be led to is looked for anew."""
 
 
 def run_with(again: Again, key: Key, changes: Changes, watch: Watch | None = None) -> Facts:
@@ -60,18 +62,18 @@ def explain(
     trading, whole = again.trading, not again.continues
     each = _forked if fork else _alone
     found = each(again, set(keys), lambda _, bar, trial: search(bar, trading, trial, whole=whole), UNCHANGED, watch)
-    led = {key: one.lead for key, one in found.items() if not one.flips and one.lead}
-    bases = {key: found[key].facts for key in led}
-    for lead in dict.fromkeys(led.values()):
-        group = {key for key in led if led[key] == lead}
-        found |= each(
-            again,
-            group,
-            lambda key, bar, trial: follow(bar, trading, trial, bases[key], led[key]),
-            changes_of(lead, trading),
-            watch,
-        )
-    if whole and (left := {key for key in led if not found[key].flips}):
+    bases = {key: one.facts for key, one in found.items() if one.lead}
+    for _ in range(LEADS):
+        led = {key: one.lead for key, one in found.items() if one.lead}
+        for lead in dict.fromkeys(led.values()):
+            found |= each(
+                again,
+                {key for key in led if led[key] == lead},
+                lambda key, bar, trial: follow(bar, trading, trial, bases[key], led[key]),  # noqa: B023  # called here
+                changes_of(lead, trading),
+                watch,
+            )
+    if whole and (left := {key for key in bases if not found[key].flips}):
         found |= each(again, left, lambda key, bar, trial: deeper(bar, trading, trial, bases[key]), UNCHANGED, watch)
     return found
 
