@@ -45,4 +45,5 @@ def test_every_block_of_the_runbook_does_what_it_says(tmp_path: Path):
         said = out.read()
 
     assert done.returncode == 0, said[-3000:]
-    assert said.count("every one the same") == len(list((tmp_path / "var" / "sessions").iterdir())) == 4
+    sessions = list((tmp_path / "var" / "sessions").iterdir())
+    assert said.count("every one the same") == len(sessions) >= 4  # five where a day ended meanwhile
