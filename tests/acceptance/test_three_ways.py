@@ -16,23 +16,12 @@ import pytest
 
 from tests.acceptance.command import Said, journal, outcome, start
 from tests.sandbox.running import spawned
+from tests.strategies.restless import STRATEGIES as RESTLESS
 
 campaign = pytest.mark.skipif(not os.environ.get("ARGUS_CAMPAIGN"), reason="two minutes of a market: make campaign")
 RATE, SECONDS = 20, 900
 SPOT = "binance:BTC/USDT"
-STRATEGIES = {
-    "ema_cross": "fast = 5, slow = 12",
-    "rsi": "length = 5",
-    "macd": "fast = 3, slow = 6, signal = 3, margin = 0.0",
-    "bollinger": "length = 10, deviations = 1.2",
-    "keltner": "length = 10, atr_len = 5, ranges = 0.8",
-    "momentum": "fast = 3, slow = 8",
-    "mean_reversion": "window = 10, threshold = 1.2",
-    "multivariate": "enter = 0.51, leave = 0.49",
-    "trend_probe_v1": "confirm = 1, min_confidence = 0.5",
-    "regime_trend_v1": "adx_len = 3, adx_min = 1.0",
-    "core_exposure_v1": "vol_target = 0.0001, confirm = 1",
-}
+STRATEGIES = {"ema_cross": "fast = 5, slow = 12", **RESTLESS}
 TABLES = (
     ("bars", "Bar", ("start_ns", "open", "high", "low", "close", "volume", "trades", "interval_ns")),
     ("trades", "Trade", ("venue_ns", "local_ns", "price", "size", "taker", "id")),

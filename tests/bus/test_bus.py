@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from bus.bus import Bus, Handler
+from bus.clock import Clock
 from bus.inbox import Overflow
 
 
@@ -25,6 +26,10 @@ class Pong(msgspec.Struct, frozen=True):
 
 class LoudPing(Ping, frozen=True):
     pass
+
+
+class Row(msgspec.Struct, frozen=True):
+    local_ns: int
 
 
 def strict_bus() -> Bus:
@@ -222,6 +227,44 @@ def test_closing_twice_and_resuming_after_closing_change_nothing() -> None:
 
     assert heard == []
     assert not bus.wanted(Ping)
+
+
+def test_in_a_batch_what_a_timer_publishes_is_heard_at_its_time_and_before_the_row_that_comes_after_it() -> None:
+    bus, heard = listening()
+    clock = Clock()
+    for kind in (Row, Ping, Pong):
+        bus.subscribe(kind, lambda event: heard.append((clock.now, event)))
+    bus.subscribe(Ping, lambda ping: bus.publish(Pong(ping.n)))
+    clock.at(15, lambda: bus.publish(Ping(15)))
+    clock.at(20, lambda: bus.publish(Ping(20)))
+
+    bus.publish_stamped([Row(10), Row(20), Row(5)], clock)
+
+    assert heard == [
+        (10, Row(10)),
+        (15, Ping(15)),
+        (15, Pong(15)),
+        (20, Ping(20)),
+        (20, Pong(20)),
+        (20, Row(20)),
+        (20, Row(5)),  # said to be earlier: time does not go back
+    ]
+
+
+def test_a_batch_that_could_not_go_on_leaves_a_bus_that_can() -> None:
+    bus, heard = listening()
+    clock = Clock()
+    bus.subscribe(Ping, heard.append)
+
+    def fail() -> None:
+        raise RuntimeError("a timer nobody guards")
+
+    clock.at(15, fail)
+    with pytest.raises(RuntimeError):
+        bus.publish_stamped([Row(10), Row(20)], clock)
+    bus.publish(Ping(1))
+
+    assert heard == [Ping(1)]
 
 
 def test_publishing_goes_on_after_a_failure_nobody_could_handle() -> None:
