@@ -25,6 +25,8 @@ from sim.orders import VenueOrder
 from tests.daemon.lineage import IN_FLIGHT, RESTING, audit, latest, open_at_the_end
 from tests.daemon.live_world import START_NS, Market, World, records
 
+pytestmark = pytest.mark.forks
+
 KILLS = 200 if os.environ.get("ARGUS_CAMPAIGN") else 5
 LADDER = Path(__file__).with_name("ladder.py")
 CONFIG = f"""

@@ -27,6 +27,8 @@ from risk.rules import GUARDS
 from tests.acceptance.command import argus, journal, replay
 from tests.daemon.test_why import CROSS, NAME, bars
 
+pytestmark = pytest.mark.forks
+
 PERP = "binanceusdm:BTC/USDT:USDT"
 
 

@@ -36,6 +36,8 @@ from tests.daemon.lineage import latest
 from tests.daemon.live_world import Market, World, records
 from tests.sandbox.running import spawned
 
+pytestmark = pytest.mark.forks
+
 CAMPAIGN = bool(os.environ.get("ARGUS_CAMPAIGN"))
 TRIALS, RATE = (100, 20_000) if CAMPAIGN else (1, 4_000)
 TWENTY = Path(__file__).with_name("twenty.py")

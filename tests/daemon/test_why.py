@@ -21,6 +21,8 @@ from tests.acceptance import tape
 from tests.acceptance.command import argus, journal, replay
 from tests.daemon.live_world import Market, World, records
 
+pytestmark = pytest.mark.forks
+
 DRAWN = 2
 CROSS = ("--strategy", "ema_cross", "--params", "fast=3,slow=8")
 VOTERS = (*CROSS, *("--strategy", "ema_cross", "--params", "fast=5,slow=13"), *CROSS[:3], "fast=8,slow=21")

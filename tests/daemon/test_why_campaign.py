@@ -24,6 +24,7 @@ from daemon.session import Session
 from tests.acceptance.command import argus, journal, replay
 
 pytestmark = [
+    pytest.mark.forks,
     pytest.mark.shared,
     pytest.mark.skipif("ARGUS_CAMPAIGN" not in os.environ, reason="minutes of asking; make why"),
 ]
