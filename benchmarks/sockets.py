@@ -101,13 +101,17 @@ def throughput(recording: Path) -> Iterator[dict[str, Any]]:
 
 
 def latency() -> Iterator[dict[str, Any]]:
-    """From a frame's leaving the sender to the approval of the order it led to, at an even pace."""
+    """From a frame's leaving the sender to the approval of the order it led to, at an even pace: as it is, and where
+    the process stays awake between frames. The bare reader sleeps.
+    """
     with sender("pace", str(PACE), str(PACE_S)) as far:
         bare = uvloop.run(_bare_latency(far))
-        approved, sent, hops = uvloop.run(_approvals(far))
-    yield {"bench": "socket.to_approved", "frames_per_s": PACE, "orders": len(approved), **_beside(approved, bare)}
-    yield {"bench": "socket.to_sent", "frames_per_s": PACE, "orders": len(sent), **_beside(sent, bare)}
-    yield {"bench": "bus.hop", "frames_per_s": PACE, "frames": len(hops), **_beside(hops, bare)}
+        for busy_poll_ms in (0, 2):
+            approved, sent, hops = uvloop.run(_approvals(far, busy_poll_ms))
+            how = {"frames_per_s": PACE, "busy_poll_ms": busy_poll_ms}
+            yield {"bench": "socket.to_approved", **how, "orders": len(approved), **_beside(approved, bare)}
+            yield {"bench": "socket.to_sent", **how, "orders": len(sent), **_beside(sent, bare)}
+            yield {"bench": "bus.hop", **how, "frames": len(hops), **_beside(hops, bare)}
 
 
 async def _aiohttp(far: Far) -> float:
@@ -130,7 +134,7 @@ async def _websockets(far: Far) -> float:
 
 async def _argus(far: Far) -> float:
     """The whole daemon but for its process: from the socket to the bus, recorded and committed."""
-    with _session(far, ("trade", "quote", "book", "kline"), nth=0) as session:
+    with _session(far, ("trade", "quote", "book", "kline")) as session:
         await session.through()
         return session.cpu_s
 
@@ -145,13 +149,13 @@ async def _bare_latency(far: Far) -> list[float]:
     return found
 
 
-async def _approvals(far: Far) -> tuple[list[float], list[float], list[float]]:
+async def _approvals(far: Far, busy_poll_ms: float) -> tuple[list[float], list[float], list[float]]:
     """How old frames were when the order they led to was approved, and when it was on its way to the venue; and how
     long after the door took a frame the strategy had it. All in microseconds.
     """
     approved: list[float] = []
     handed_over: list[float] = []
-    with _session(far, ("trade",), nth=NTH) as session:
+    with _session(far, ("trade",), NTH, busy_poll_ms) as session:
         bus, trades = session.live.core.bus, session.live.core.market.trades
         decided = [0]
 
@@ -187,6 +191,7 @@ params = {{ nth = {nth} }}
 out_dir = "{root}/sessions"
 state_dir = "{root}/state"
 kill_file = "{root}/KILL"
+busy_poll_ms = {poll}
 [process.endpoints.binance]
 ws = ["ws://127.0.0.1:{port}"]
 rest = "http://127.0.0.1:{port}"
@@ -194,10 +199,11 @@ rest = "http://127.0.0.1:{port}"
 
 
 @contextmanager
-def _session(far: Far, streams: Sequence[str], nth: int) -> Iterator[_Session]:
+def _session(far: Far, streams: Sequence[str], nth: int = 0, busy_poll_ms: float = 0) -> Iterator[_Session]:
     with tempfile.TemporaryDirectory() as root:
         file = Path(root) / "argus.toml"
-        file.write_text(CONFIG.format(name=NAME, streams=json.dumps(streams), nth=nth, root=root, port=far.port))
+        words = {"streams": json.dumps(streams), "nth": nth, "poll": busy_poll_ms, "root": root, "port": far.port}
+        file.write_text(CONFIG.format(name=NAME, **words))
         loaded = config.load(file, (), {})
         held = StateDirectory.open(loaded.process.state_dir, "paper")
         try:

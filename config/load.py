@@ -11,7 +11,6 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import reduce
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
@@ -116,7 +115,7 @@ def changed(trading: Trading, overrides: Sequence[str]) -> Trading:
 
 def _resolved(layers: Sequence[_Layer]) -> Config:
     try:
-        return Config.model_validate(reduce(_merge, (layer.values for layer in layers)))
+        return Config.model_validate(_merged(layers))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(fault, layers) for fault in error.errors())) from None
 
@@ -234,15 +233,31 @@ def _value(text: str) -> Any:
     return text
 
 
-def _merge(lower: dict[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """``upper`` over ``lower``; lists and values are replaced whole, and so is a table that now names another model."""
-    if "model" in upper and upper["model"] != lower.get("model"):
+def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
+    """The uppermost first: what settings of theirs say together of a table does not depend on their order."""
+    values: dict[str, Any] = {}
+    for layer in reversed(layers):
+        values = _merge(layer.values, values)
+    return values
+
+
+def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any], *, is_model: bool = False) -> dict[str, Any]:
+    """``upper`` over ``lower``; lists and values are replaced whole, and so is the table of one of several models where
+    it now names another.
+    """
+    if is_model and "model" in upper and lower.get("model", upper["model"]) != upper["model"]:
         return dict(upper)
     merged = dict(lower)
     for key, value in upper.items():
         below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = _merge(below, value, is_model=key in _MODELS)
+        merged[key] = value
     return merged
+
+
+_MODELS = frozenset(name for name, field in Venue.model_fields.items() if field.discriminator)
+"""The tables whose ``model`` says which settings there are."""
 
 
 # --- what to say about a fault ---------------------------------------------------------------------------------

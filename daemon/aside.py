@@ -22,6 +22,7 @@ class Aside(Generic[Words]):
     def __init__(self, tell: Callable[[Words], object], name: str) -> None:
         self._tell = tell
         self._words: deque[Words] = deque()
+        self._open = True
         self._closed = threading.Event()
         self._full = self._untold = 0  # each counted by one thread only
         self.failed = ""
@@ -34,13 +35,14 @@ class Aside(Generic[Words]):
         return self._full + self._untold
 
     def __call__(self, words: Words) -> None:
-        if len(self._words) < CAPACITY and not self._closed.is_set():
+        if self._open and len(self._words) < CAPACITY:
             self._words.append(words)
         else:
             self._full += 1
 
     def close(self, within_s: float = 2.0) -> bool:
         """What was said is still told, if that takes no longer than this; whether it was."""
+        self._open = False
         self._closed.set()
         self._thread.join(within_s)
         return not self._thread.is_alive()

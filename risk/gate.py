@@ -249,6 +249,8 @@ class Gate:
         ):
             held, reach = own[0], own[1:]
         side = translator.direction(intent.action, held)
+        if intent.reduce_only and not (reach[1] > ZERO if side is _SELL else reach[0] < ZERO):
+            raise Unsizable("reduce-only, and there is nothing to reduce")  # the venue would reject it
         price = stop = trail = None
         type = _MARKET
         if intent.limit is not None:

@@ -136,6 +136,9 @@ class Process(Part):
         default=Path("var/KILL"), description="while this file is there nothing trades; made while running, it halts"
     )
     stop_within_s: Seconds = Field(default=10.0, description="how long a stop waits for open orders to be gone")
+    busy_poll_ms: Milliseconds = Field(
+        default=0.0, description="after a frame, look for the next without sleeping for so long; it takes a whole core"
+    )
     session: SessionTerms = SessionTerms()
     recording: Recording = Recording()
     control: ControlSocket = ControlSocket()

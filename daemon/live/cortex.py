@@ -7,6 +7,7 @@ between is in ``cortex.jsonl`` at the end, and a disk that hangs holds up nobody
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,31 +34,32 @@ class Cortex:
     def __init__(self, directory: Path, mode: str, core: Core, uses: Mapping[str, str]) -> None:
         self._path = directory / CORTEX
         self._mode, self._core, self._uses = mode, core, uses
-        self._said: Said | None = None
+        self._decided: deque[Decision] = deque(maxlen=1)
+        self._held: Said | None = None
         self._aside = Aside(self._tell, "cortex")
         self._writing = False
-        core.bus.subscribe(Decision, self._on_decision)
+        core.bus.subscribe(Decision, self._decided.append)  # no call of ours: an order is on its way
 
     def held(self, strategy: str, reason: str) -> None:
-        """Who wanted something in this very moment is not outdone by who did not."""
-        now = self._core.clock.now
-        if self._said is None or self._said.action == "HOLD" or self._said.ns < now:
-            self._said = Said(now, strategy, "HOLD", reason, {})
+        self._held = Said(self._core.clock.now, strategy, "HOLD", reason, {})
 
     def look(self) -> None:
         """Have the latest decision written, if it is a new one and the one before it is on disk."""
-        if self._said is None or self._writing:
+        if self._writing:
             return
-        said, self._said = self._said, None
+        said, self._held = self._held, None
+        if self._decided:
+            decided = self._decided.pop()
+            if said is None or decided.ns >= said.ns:  # who wanted something is not outdone by who let it pass
+                said = snapshots.of_decision(decided)
+        if said is None:
+            return
         self._writing = True
         self._aside(orjson.dumps(self._document(said), option=orjson.OPT_INDENT_2).decode() + "\n")
 
     def close(self) -> None:
         """Nothing more is written here: what ends the session writes the file for good."""
         self._aside.close()
-
-    def _on_decision(self, event: Decision) -> None:
-        self._said = snapshots.of_decision(event)
 
     def _document(self, said: Said) -> dict[str, object]:
         core = self._core

@@ -37,6 +37,7 @@ from config.schema import Limits, Process, Trading
 from daemon import models, session
 from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
 from daemon.live import cortex, durable, ending, recorder, rolling, state
+from daemon.live.busy_poll import BusyPoll
 from daemon.live.door import Accept, Door
 from daemon.live.killfile import KillFile
 from daemon.live.recorder import Recorder
@@ -134,6 +135,7 @@ class Live:
         self._notifier: notify.Notifier | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rehearsed_ns = 0
+        self._busy_poll = BusyPoll(process.busy_poll_ms)
         self._wake: asyncio.TimerHandle | None = None
         parent = held.parent
         restored = self._previous(parent)
@@ -192,10 +194,14 @@ class Live:
         sitting = self.sitting
         door = sitting.door
         door.accept(items, protocol)
-        if self._loop is not None and door.last_ns - self._rehearsed_ns > _REHEARSE_NS:
+        loop = self._loop
+        if loop is None:
+            return
+        self._busy_poll.heard(loop)
+        if door.last_ns - self._rehearsed_ns > _REHEARSE_NS:
             # While frames come an order may, too. Later, so that it holds up nothing that was read with this one.
             self._rehearsed_ns = door.last_ns
-            self._loop.call_soon(sitting.core.gate.rehearse)
+            loop.call_soon(sitting.core.gate.rehearse)
 
     # --- start --------------------------------------------------------------------------------------------------
 

@@ -143,6 +143,21 @@ def test_naming_another_model_forgets_the_parameters_of_the_first(tmp_path):
     assert venue.entry == FixedLatency(ms=3)
 
 
+@pytest.mark.parametrize(
+    "overrides", [["venue.entry.model=fixed", "venue.entry.ms=3"], ["venue.entry.ms=3", "venue.entry.model=fixed"]]
+)
+def test_a_model_and_its_parameters_may_be_named_in_any_order(tmp_path, overrides):
+    path = toml(tmp_path, '[trading.venue.entry]\nmodel = "uniform"\nlow_ms = 1\nhigh_ms = 2')
+
+    assert load(path, overrides, {}).trading.venue.entry.model_dump() == {"model": "fixed", "ms": 3.0}
+
+
+def test_naming_the_model_that_confirms_leaves_what_it_has_to_reach(tmp_path):
+    path = toml(tmp_path, "[trading.confirmation]\nconf_min = 0.7")
+
+    assert load(path, ["confirmation.model=external"], {}).trading.confirmation.conf_min == 0.7
+
+
 def test_the_order_of_the_environment_does_not_matter():
     variables = [
         ("ARGUS__TRADING__CASH", "{USDT = 1, BTC = 2}"),

@@ -242,6 +242,22 @@ def test_an_order_through_zero_is_no_way_out() -> None:
     assert world.refuse(SELL, D("200.001"), PERP).rule == "max_notional"
 
 
+@pytest.mark.parametrize(("action", "held"), [(SELL, "0"), (BUY, "0"), (SELL, "-5"), (BUY, "5")])
+def test_what_may_only_reduce_needs_something_to_reduce(action: Action, held: str) -> None:
+    """The venue would reject it, and enough rejections in a row halt trading."""
+    world = World()
+    world.hold(held, PERP)
+
+    assert world.refuse(action, D(1), PERP, reduce_only=True).rule == "translator"
+
+
+def test_what_is_on_its_way_in_may_be_reduced() -> None:
+    world = World()
+    world.approve(BUY, D(2), PERP, limit=D(99))
+
+    world.approve(SELL, D(2), PERP, reduce_only=True, stop=D(90))
+
+
 # --- who is turned away ----------------------------------------------------------------------------------------
 
 
