@@ -243,7 +243,8 @@ class Journal(Chain):
         self._db = sqlite3.connect(path, isolation_level=None)
         synchronous = "OFF" if remakable else "NORMAL"
         self._db.executescript(
-            f"PRAGMA page_size=32768; PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};" + _SCHEMA
+            f"PRAGMA page_size=32768; PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
+            "PRAGMA checkpoint_fullfsync=ON;" + _SCHEMA  # macOS calls it done before it is on the disk
         )
         self._db.execute("INSERT INTO about VALUES ('format', ?)", (str(FORMAT),))
 

@@ -4,6 +4,10 @@ First the recording, then the journal. The process itself only hands its bytes t
 for its own death and costs nothing; once a second a thread makes the disk take them. So what a power cut takes is at
 most that second of both, and never the recording alone of something the journal was *forced* to keep: a record that no
 input explains is left only where the system wrote the journal's pages by itself just before (``daemon.proof.salvage``).
+
+Of the journal only the write-ahead log is forced here. SQLite forces the rest itself when it moves records over, and
+nobody may open the database beside it: whoever closes it again takes from this process every lock that SQLite holds on
+it (https://sqlite.org/howtocorrupt.html, 2.2), and the next reader to leave would delete the log we write to.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ class Durable:
 
     def __init__(self, session: Path, journal: Path) -> None:
         self._session = session
-        self._journal = [journal.with_name(journal.name + "-wal"), journal]
+        self._log = journal.with_name(journal.name + "-wal")
         self._closed = 0  # pieces that are whole, and were forced already
         self._known: list[str] = []
         self.records = 0
@@ -34,7 +38,7 @@ class Durable:
         for piece in found[self._closed :]:
             force(piece)
         self._closed = max(0, len(found) - 1)
-        there = [path for path in self._journal if path.exists()]
+        there = [self._log] if self._log.exists() else []
         for path in there:
             force(path)
         names = [path.name for path in (*found, *there)]

@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import shutil
 import signal
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -146,7 +148,7 @@ def test_the_recording_is_forced_to_the_disk_before_the_journal(killed, tmp_path
     files = durable.Durable(parent.path, parent.journal)
 
     files.sync()
-    assert forced == ["inputs-0001.jsonl.zst", "journal.db-wal", "journal.db", parent.path.name]
+    assert forced == ["inputs-0001.jsonl.zst", "journal.db-wal", parent.path.name]
 
     forced.clear()
     (parent.path / "inputs-0002.jsonl.zst").touch()
@@ -156,7 +158,33 @@ def test_the_recording_is_forced_to_the_disk_before_the_journal(killed, tmp_path
 
     forced.clear()
     files.sync()
-    assert forced == ["inputs-0002.jsonl.zst", "journal.db-wal", "journal.db"]
+    assert forced == ["inputs-0002.jsonl.zst", "journal.db-wal"]
+
+
+def test_a_reader_who_leaves_takes_nothing_with_him_from_a_journal_that_is_forced(tmp_path):
+    """He may write, as any program with SQLite in it does: the last to leave a database deletes its log."""
+    world = World(tmp_path, Market(20).lines(), config_text=CONFIG)
+    came: list[int] = []
+
+    def rig(live: Live) -> None:
+        chain = live.door.journal
+        commit = chain.commit
+        look = f"db = sqlite3.connect({str(chain.path)!r}); db.execute('SELECT * FROM chain').fetchall(); db.close()"
+
+        def commit_and_let_somebody_look(*, last: bool = False) -> None:
+            commit(last=last)
+            if len(came) < 2 and chain.seq > 10:
+                live.sitting.durable.sync()
+                subprocess.run([sys.executable, "-c", f"import sqlite3; {look}"], check=True)
+                came.append(chain.seq)
+                assert len(list(journal.read(chain.path))) == chain.seq
+
+        chain.commit = commit_and_let_somebody_look  # type: ignore[method-assign]
+
+    ended = asyncio.run(world.run_through(rig=rig))
+
+    assert len(came) == 2
+    assert asyncio.run(verify(Session.open(ended.session))).equal
 
 
 @pytest.mark.parametrize(("fails_at", "code"), [(1, ERROR), (2, KILLED)])
