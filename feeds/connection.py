@@ -310,9 +310,11 @@ class Connection:
         life_s = self._terms.life_s * self._chance.uniform(0.95, 1.0) or math.inf
         while True:
             left_s = life_s - (self._clock.now() - link.opened_ns) / SECOND
-            await self._clock.sleep(min(quiet_s, left_s) if left_s > 0 else quiet_s)
+            first_s = min(max(left_s, 0.0), quiet_s)
+            await self._clock.sleep(first_s)
             if left_s <= quiet_s:
                 link.due.set()
+            await self._clock.sleep(quiet_s - first_s)  # a shorter silence than that says nothing
             looks = looks + 1 if link.asking and link.asking == asked else 0
             silent, heard = link.messages == heard, link.messages
             if looks and silent:

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from bus.clock import DAY, SECOND
-from bus.events import FeedLost, FeedOpened
+from bus.events import FeedLost, FeedOpened, FeedRetired
 from feeds.binance.live import BinanceDialect
 from feeds.crew import Crew
 from feeds.pace import Allowance, Backoff, RimClock
@@ -108,6 +108,27 @@ async def test_a_socket_that_talks_and_never_listens_is_given_up():
 
     lost = bench.of(FeedLost)[0]
     assert lost.reason.startswith("no answer to a ping")
+
+
+async def test_a_moment_without_a_word_is_no_silence_however_old_the_socket():
+    """It is looked at every ten seconds, and when it is old enough to be let go: just then it has nothing to say, and
+    an answer is on its way.
+    """
+    dialect = BinanceDialect(futures=False)
+    dialect.terms = dialect.terms._replace(life_s=23.0)
+    async with world(streams=("trade",), dialect=dialect) as there:
+        (bench,) = there.benches
+        bench.feed.unfit = tuple
+        await there.pass_time(19)
+        there.sandbox.venues["binance"].control = lambda *_: None  # type: ignore[method-assign]
+        bench.feed.lines[0].connection.send(['{"method":"LIST_SUBSCRIPTIONS","id":99}'])
+        await there.pass_time(0.8)
+        for connection in there.sandbox.connections.values():
+            connection.deaf = True
+        await there.pass_time(8)
+
+    assert bench.of(FeedLost) == []
+    assert len(bench.of(FeedRetired)) == 1
 
 
 async def test_a_socket_is_let_go_before_the_venue_s_day_is_over():
