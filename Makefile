@@ -2,6 +2,8 @@
 # Another interpreter: make test PYTHON=python3.13
 
 PYTHON ?= python3
+# Tests at a time: one more than two cores, because some of them mostly wait.
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
@@ -23,7 +25,7 @@ demo: $(PROJECT) ## set up what running needs, then run the demo
 	$(BIN)/argus demo
 
 test: $(DEV) $(PROJECT) ## run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 check: $(DEV) $(PROJECT) ## formatting, lint, types, and who may import whom
 	$(BIN)/ruff format --check .

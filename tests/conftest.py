@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +13,6 @@ from bus import money
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
-SOAK_S = 60
 
 _quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile("default", max_examples=200, deadline=None, suppress_health_check=_quiet, derandomize=True)
@@ -47,52 +42,16 @@ def outside(tmp_path: Path) -> Iterator[Path]:
     os.chdir(before)
 
 
-# --- the soak, a process beside all tests ----------------------------------------------------------------------------
-
-
-class Soak:
-    """It ends by itself, or with whoever started it: when nobody reads what it says any more."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def said(self) -> str:
-        """All of it, once it is over."""
-        return self._process.communicate(timeout=300)[0]
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever forks comes first, whoever waits for the soak last. A fork copies the page tables of this process, and
-    what other tests leave in memory makes each of a thousand forks twice as slow.
+    """What takes longest comes first, the soak with its minute before all, so that no core is left with it at the end.
+    Whoever forks comes next: a fork copies the page tables of this process, and what other tests leave in memory makes
+    each of a thousand forks twice as slow.
     """
-    items.sort(key=lambda item: (_soaks(item), item.get_closest_marker("forks") is None))
+    items.sort(key=lambda item: (item.get_closest_marker("soak") is None, item.get_closest_marker("forks") is None))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _beside(request: pytest.FixtureRequest) -> Iterator[Soak | None]:
-    """Begun before the first test, where any test wants it."""
-    if not any(map(_soaks, request.session.items)):
-        yield None
-        return
-    command = [sys.executable, "-m", "benchmarks.soak", "--seconds", str(SOAK_S)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    ) as process:
-        try:
-            yield Soak(process)
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            with contextlib.suppress(ProcessLookupError):  # what it was meant to end itself
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def soak(_beside: Soak | None) -> Soak:
-    assert _beside is not None
-    return _beside
-
-
-def _soaks(item: pytest.Item) -> bool:
-    return "soak" in getattr(item, "fixturenames", ())
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have measured, by ``record_property``: a figure nobody sees is a figure nobody has."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
