@@ -103,7 +103,7 @@ class Connection:
         self._hello = hello
         self._is_data = is_data
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, chance)
-        self._dials = 0
+        self._begun = 0  # sockets that the core was told of; one that never gets so far takes up no name
         self._link: Link | None = None
         self._standby: Link | None = None
         self._crew: Crew | None = None
@@ -200,8 +200,7 @@ class Connection:
     async def _hand_over(self, link: Link, standby: Link) -> None:
         """Pass on what was held, the old socket still heard, until the new one is live; then let the old one go."""
         if not standby.begun:
-            standby.begun = True
-            self._hear((Input("", conn=standby.conn, kind=CONNECT, url=standby.url),))
+            self._begin(standby)
         held = standby.held
         while held:
             self._hear([held.popleft() for _ in range(min(len(held), FRAMES_AT_ONCE))])
@@ -225,18 +224,21 @@ class Connection:
                 self._refused(str(refused))
                 await self._clock.sleep(self._backoff.next_s(refused.retry_after_s))
                 continue
-            self._dials += 1
             allowed = self._messages or Allowance(self._clock, self._terms.messages, self._terms.messages_s)
             allowed.settle()  # who answers this call has had before him whatever a lost socket still carried
-            link = Link(f"{self.name}{'ab'[self._dials % 2]}", url, socket, self._clock.now(), allowed)
+            link = Link(f"{self.name}{'ba'[self._begun % 2]}", url, socket, self._clock.now(), allowed)
             if held:
                 link.held = deque()
             else:
-                link.begun = True
-                self._hear((Input("", conn=link.conn, kind=CONNECT, url=url),))
+                self._begin(link)
             link.say(self._hello())
             link.tasks = [self._start(work(link)) for work in (self._read, self._speak, self._watch)]
             return link
+
+    def _begin(self, link: Link) -> None:
+        link.begun = True
+        self._begun += 1
+        self._hear((Input("", conn=link.conn, kind=CONNECT, url=link.url),))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         assert self._crew is not None, "a line that runs"

@@ -188,6 +188,25 @@ async def test_a_socket_that_dies_while_its_successor_listens_along_is_replaced_
     assert len(bench.of(BookInvalidated)) == 1
 
 
+async def test_a_successor_that_dies_first_takes_no_name_from_the_socket_that_is_heard():
+    """The third socket succeeds: it must not be called as the first one is, which is still there."""
+    async with world() as there:
+        await there.until_tradeable()
+        (bench,) = there.benches
+        connection = bench.feed.lines[0].connection
+        connection.roll_over()
+        await there.pass_time(1)
+        there.sandbox.connections[max(there.sandbox.connections)].cut("a test")
+        await there.pass_time(15)
+
+    (first, second) = bench.of(FeedOpened)
+    assert [retired.conn for retired in bench.of(FeedRetired)] == [first.conn]
+    assert first.conn != second.conn
+    assert len(bench.of(BookInvalidated)) == 1, "before its first snapshot"
+    assert bench.of(FeedLost) == []
+    assert bench.spells[1:] == [bench.spells[1]], "tradeable all the time"
+
+
 async def test_a_source_that_fails_is_left_for_the_next():
     async with world(ws=["ws://127.0.0.1:9"], streams=("trade",)) as there:
         (bench,) = there.benches
