@@ -232,7 +232,7 @@ def _packed(row: Row) -> BarsPassed:
 class Journal(Chain):
     """The chain on disk. Raises JournalError where ``path`` already exists: a journal is never continued by another
     run. What was committed outlives the process; where the run can be made again (``remakable``) it need not outlive
-    the machine.
+    the machine. After a commit that failed nothing more is written: a chain with a hole in it is none.
     """
 
     def __init__(self, path: Path, *, remakable: bool = False) -> None:
@@ -240,6 +240,7 @@ class Journal(Chain):
         if path.exists():
             raise JournalError(f"{path} already exists; a session writes a journal of its own")
         self.path = path
+        self._torn = False
         self._db = sqlite3.connect(path, isolation_level=None)
         synchronous = "OFF" if remakable else "NORMAL"
         self._db.executescript(
@@ -250,11 +251,14 @@ class Journal(Chain):
 
     def commit(self, *, last: bool = False) -> None:
         """Make what is pending durable against a crash of the process, in one row."""
-        first = self.seq
+        if self._torn:
+            return
+        self._torn, first = True, self.seq
         bodies, hashes = self.seal(last=last)
         if bodies:
             row = (first, len(bodies), b"[" + _SEPARATOR.join(bodies) + b"]", b"".join(hashes))
             self._db.execute("INSERT INTO chain VALUES (?, ?, ?, ?)", row)
+        self._torn = False
 
     def alive(self) -> str:
         """Take the file's write lock and let go of it again; why that is not possible, empty where it is."""

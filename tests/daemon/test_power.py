@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from decimal import Decimal
@@ -16,6 +17,7 @@ import msgspec
 import pytest
 
 from bus import journal
+from bus.clock import SECOND
 from bus.values import ZERO
 from daemon.errors import ERROR, KILLED
 from daemon.live import durable, state
@@ -27,7 +29,7 @@ from daemon.proof.verify import verify
 from daemon.reading.digest import Reading
 from daemon.session import Session
 from tests.daemon.lineage import latest
-from tests.daemon.live_world import Market, World, records
+from tests.daemon.live_world import START_NS, Market, World, records
 from tests.daemon.test_killed import CONFIG, in_a_process, rig
 
 
@@ -206,3 +208,33 @@ def test_a_disk_that_fails_ends_the_session(tmp_path, monkeypatch, fails_at, cod
     assert ended.exit_code == code
     assert "disk" in ended.reason
     assert asyncio.run(verify(Session.open(ended.session))).equal
+
+
+def takes_nothing(live: Live, *inserts: int) -> None:
+    """The disk has no room for so many rows of the journal, counted from 1; for any where none is named."""
+    db, count = live.door.journal._db, itertools.count(1)
+
+    class Full:
+        def execute(self, *words: Any) -> Any:
+            if words[0].startswith("INSERT") and (not inserts or next(count) in inserts):
+                raise sqlite3.OperationalError("database or disk is full")
+            return db.execute(*words)
+
+        close = db.close
+
+    live.door.journal._db = Full()  # type: ignore[assignment]
+
+
+def test_a_journal_that_takes_nothing_for_a_while_has_no_hole_when_it_takes_something_again(tmp_path):
+    """Somebody held the file, or the disk was full; by the end of the session neither is so any more."""
+    world = World(tmp_path, Market(5).lines(), config_text=CONFIG)
+
+    ended = asyncio.run(world.run_through(rig=lambda live: takes_nothing(live, 10)))
+
+    assert ended.exit_code
+    assert "database or disk is full" in ended.reason
+    assert len(list(journal.read(ended.session / "journal.db"))) > 9
+    world.items = Market(12).lines(START_NS + 10 * SECOND)
+    again = asyncio.run(world.run_through())
+    assert Session.open(again.session).manifest["parent"] == str(ended.session)
+    assert asyncio.run(verify(Session.open(again.session))).equal
