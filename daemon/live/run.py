@@ -212,7 +212,8 @@ class Live:
             self.sitting.begin(self._restored)
         except OSError as error:
             self._not_taken(error)
-        self._held.began(self.session.path)
+        if not self.door.broken:  # a session without a record can be gone on from by nobody
+            self._held.began(self.session.path)
         self.prune()
         self._take_back()
         self._say(f"session {self.session.path}")

@@ -238,3 +238,18 @@ def test_a_journal_that_takes_nothing_for_a_while_has_no_hole_when_it_takes_some
     again = asyncio.run(world.run_through())
     assert Session.open(again.session).manifest["parent"] == str(ended.session)
     assert asyncio.run(verify(Session.open(again.session))).equal
+
+
+def test_a_session_whose_first_record_is_not_taken_is_nobody_s_latest(tmp_path):
+    """It could not be gone on from, and the account of the one before would be out of reach."""
+    world = World(tmp_path, Market(2).lines(), config_text=CONFIG)
+    first = asyncio.run(world.run_through())
+    world.items = Market(12).lines(START_NS + 10 * SECOND)
+
+    failed = asyncio.run(world.run_through(rig=takes_nothing))
+
+    assert failed.exit_code
+    assert "database or disk is full" in failed.reason
+    world.items = Market(22).lines(START_NS + 20 * SECOND)
+    third = asyncio.run(world.run_through())
+    assert Session.open(third.session).manifest["parent"] == str(first.session)
