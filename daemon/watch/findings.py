@@ -58,7 +58,10 @@ class Findings:
         last = max((one.number for one in self.all), default=0)
         new = Finding(last + 1, self._now(), level, what, action)
         self.all.append(new)
-        self._write()
+        try:
+            self._write()
+        except OSError as error:  # who should look is told all the more
+            new.action = "; ".join(filter(None, (action, f"not written down: {error}")))
         self._on_new(new)
         return new
 

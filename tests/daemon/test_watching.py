@@ -155,6 +155,23 @@ def test_a_critical_finding_outlives_the_process_until_somebody_acknowledges_it(
     assert findings(tmp_path).all[0].by == "alice(1000)"
 
 
+def test_a_finding_that_the_disk_does_not_take_is_told_all_the_same_and_written_with_the_next(tmp_path, monkeypatch):
+    heard: list[Finding] = []
+    found = findings(tmp_path, heard.append)
+    with monkeypatch.context() as broken:
+        broken.setattr("daemon.watch.findings.replace_file", full)
+        found.add("nothing is recorded any more", Level.CRITICAL)
+    found.add("a note", Level.INFO)
+
+    assert [one.what for one in heard] == ["nothing is recorded any more", "a note"]
+    assert heard[0].action == "not written down: [Errno 28] No space left on device"
+    assert [one.what for one in findings(tmp_path).blocking()] == ["nothing is recorded any more"]
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_findings_that_cannot_be_read_are_one_themselves(tmp_path: Path):
     (tmp_path / "findings.json").write_text("[")
 
