@@ -54,6 +54,7 @@ from strategies.port import Strategy, View, Wish, Wishes, Witness
 from strategies.provenance import traced
 
 _HOLD = Action.HOLD
+_UNSAID = "<unsaid>"  # stands in a state for all that its strategy could not say
 Divert = Callable[["Seat", Intent, Bar | None], None]
 
 _MARKET_CALLBACKS: dict[str, tuple[type, ...]] = {
@@ -143,8 +144,9 @@ class Runner:
             self._silence(seat)
 
     def state(self) -> list[SeatState]:
+        """Of a strategy that cannot say what it keeps, the error: whoever goes on from here goes on without it."""
         return [
-            SeatState(s.id, s.emitted, s.view.last_intent_id, s.failed, list(s.timers), s.strategy.state())
+            SeatState(s.id, s.emitted, s.view.last_intent_id, s.failed, list(s.timers), _said(s.strategy))
             for s in self._seats
         ]
 
@@ -183,6 +185,9 @@ class Runner:
 
     def _return(self, seat: Seat, state: SeatState) -> None:
         seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id
+        if unsaid := state.state.get(_UNSAID):
+            self._quarantine(seat, "state", str(unsaid))
+            return
         self._returning = seat
         try:
             seat.strategy.on_start(seat.view)
@@ -224,6 +229,9 @@ class Runner:
 
     def quarantine(self, seat: Seat, callback: str, error: Exception) -> None:
         """The strategy is not called again and what it has in the market is pulled."""
+        self._quarantine(seat, callback, type(error).__name__)
+
+    def _quarantine(self, seat: Seat, callback: str, error: str) -> None:
         if not seat.active:
             return
         seat.failed = True
@@ -231,7 +239,7 @@ class Runner:
         if self._witness is not None and callback == "Bar":
             self._witness.acted(seat.id)
         now, publish = self._clock.now, self._bus.publish
-        publish(StrategyQuarantined(now, seat.id, callback, type(error).__name__))
+        publish(StrategyQuarantined(now, seat.id, callback, error))
         for order in seat.view.open_orders():
             publish(CancelRequested(now, order.intent_id, "quarantine", f"{seat.id} raised in {callback}"))
 
@@ -436,3 +444,11 @@ def _of(wanted: frozenset[str] | None, hear: Handler) -> Handler:
 
 def _implements(strategy: Strategy, callback: str) -> bool:
     return getattr(type(strategy), callback) is not getattr(Strategy, callback)
+
+
+def _said(strategy: Strategy) -> dict[str, Any]:
+    try:
+        encode(said := {**strategy.state()})
+    except Exception as error:
+        return {_UNSAID: type(error).__name__}
+    return said

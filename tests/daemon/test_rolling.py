@@ -254,6 +254,26 @@ def full(*_: object) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_strategy_that_cannot_say_what_it_keeps_is_quarantined_and_the_process_goes_on(tmp_path: Path):
+    wordless = CONFIG + f'[[trading.strategies]]\nuse = "{HERE / "wordless.py"}"\n'
+    made = world(tmp_path, Market(3).lines(), wordless)
+
+    ended = await made.run_through(rig=lambda live: after(live, {300: rolls(live)}))
+
+    parent, child = line_to(ended.session)
+    assert ended.exit_code == 0
+    assert [r["outcome"] for r in records(parent, "SessionClosed")] == ["handed over"]
+    assert [(r["strategy"], r["error"]) for r in records(child, "StrategyQuarantined")] == [("wordless", "KeyError")]
+    assert {"wordless"} < {r["strategy"] for r in records(parent, "Decision")}
+    assert "wordless" not in {r["strategy"] for r in records(child, "Decision")} != set()
+    pulled = [r["intent_id"] for r in records(child, "CancelRequested") if r["who"] == "quarantine"]
+    assert [intent_id.partition("-")[0] for intent_id in pulled] == ["wordless"]
+    for session in (parent, child):
+        verdict = await verify(Session.open(session))
+        assert verdict.equal, verdict.difference
+
+
+@pytest.mark.asyncio
 async def test_a_replay_of_the_second_session_knows_the_market_from_its_first_frame(tmp_path: Path):
     made = world(tmp_path, Market(3).lines())
     ended = await made.run_through(rig=lambda live: after(live, {400: rolls(live)}))
