@@ -73,6 +73,7 @@ class CcxtFeed:
         self._watched_ns = 0
 
     async def run(self) -> None:
+        self._tap.failed = None  # that ended the run before this one
         try:
             await self._list()
             async with Crew() as crew:

@@ -189,6 +189,46 @@ async def test_an_error_in_the_tap_never_reaches_ccxt_s_reader():
     assert str(tap.failed) == "the disk is full"
 
 
+async def test_a_feed_that_is_started_again_after_its_tap_failed_listens_on():
+    """One item that nobody can read must not end the feed again each time it is started."""
+
+    def make(settings: dict[str, Any]) -> Any:
+        exchange = ccxt.pro.okx(settings)
+        exchange.set_markets([market("okx")])
+
+        async def watch(_symbol: str) -> None:
+            await asyncio.Event().wait()
+
+        exchange.watch_trades = watch
+        return exchange
+
+    class Looks(Clock):
+        def __init__(self) -> None:
+            self.count = 0
+            self.enough = asyncio.Event()
+
+        def wait_s(self, ns: int) -> float:
+            self.count += 1
+            if self.count == 1:
+                feed._tap._try(feed._tap._trade, {"symbol": SYMBOL, "id": "1", "price": None, "amount": 1.0})
+            if self.count == 5:
+                self.enough.set()
+            return super().wait_s(ns)
+
+    def nobody(*_: object) -> None: ...
+
+    looks, wanted = Looks(), [Wanted("okx:BTC/USD", SYMBOL, ["trade"])]
+    feed = CcxtFeed("okx", wanted, protocol_of("okx", known_by([])), nobody, looks, make=make)
+    with pytest.raises(TypeError):
+        await feed.run()
+
+    async with Crew() as crew:
+        again = crew.start(feed.run())
+        again.add_done_callback(lambda _: looks.enough.set())
+        await looks.enough.wait()
+        assert not again.done()
+
+
 async def test_terms_come_from_the_market_and_what_cannot_be_sized_is_not_listed():
     listed = terms("kraken", market("kraken"), tick_size=True)
     assert listed is not None
