@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,7 +115,7 @@ def prune(
     """Delete the recordings of sessions under ``root`` that are too old, or too many; returns what went.
 
     Journals stay. Sessions in ``keep`` (the present one and the one it continues) are not touched, nor any that is
-    ``needed``: others may keep theirs in the same place.
+    ``needed``: others may keep theirs in the same place, and delete them too. What cannot be deleted is passed over.
     """
     found = sorted(_recorded(root, keep, needed), key=lambda one: one.ended_ns)
     total = sum(one.size for one in found)
@@ -123,8 +124,9 @@ def prune(
         if one.ended_ns + keeping.days * DAY >= now_ns and total <= keeping.budget_bytes:
             break
         for piece in one.pieces:
-            piece.unlink()
-            gone.append(piece)
+            with suppress(OSError):
+                piece.unlink()
+                gone.append(piece)
         total -= one.size
     return gone
 
@@ -139,5 +141,8 @@ def _recorded(root: Path, keep: frozenset[Path], needed: Callable[[Path], bool])
     for session in root.iterdir() if root.is_dir() else ():
         found = pieces(session) if session.resolve() not in keep else []
         if found and not needed(session):
-            stats = [piece.stat() for piece in found]
+            try:
+                stats = [piece.stat() for piece in found]
+            except OSError:
+                continue
             yield _Recorded(max(stat.st_mtime_ns for stat in stats), sum(stat.st_size for stat in stats), found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,3 +104,20 @@ def test_over_the_budget_the_oldest_go_first(tmp_path):
     gone = prune(tmp_path, Keeping(budget_bytes=200), NOON, frozenset())
 
     assert [piece.parent for piece in gone] == [found[0]]
+
+
+@pytest.mark.parametrize("refused", ["stat", "unlink"])
+def test_what_is_deleted_by_somebody_else_or_cannot_be_is_passed_over(tmp_path, monkeypatch, refused):
+    """Two agents keep their sessions in one place and prune at the same time, or one session is another user's."""
+    other, own = sessions(tmp_path, 50, 40)
+    do = getattr(Path, refused)
+
+    def refuse(path: Path, **more: Any) -> Any:
+        if path.parent == other and path.name.startswith("inputs"):
+            raise FileNotFoundError(2, "gone") if refused == "stat" else PermissionError(13, "not yours")
+        return do(path, **more)
+
+    monkeypatch.setattr(Path, refused, refuse)
+    gone = prune(tmp_path, Keeping(days=30), NOON, frozenset())
+
+    assert [piece.parent for piece in gone] == [own]
