@@ -60,6 +60,10 @@ class Session:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SessionError(f"cannot make the session directory {path}: {error.strerror}") from error
+        try:
+            (path / MANIFEST).open("xb").close()
+        except FileExistsError:  # two chose the same name at the same moment
+            raise SessionError(f"{path} already holds a session, begun just now; try again") from None
         session = cls(path, {"format": 1, **manifest})
         session.write()
         return session

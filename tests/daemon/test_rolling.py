@@ -29,7 +29,7 @@ from daemon.live.sitting import Sitting
 from daemon.live.state import StateDirectory, is_latest
 from daemon.operating.control import Observer
 from daemon.proof.verify import verify
-from daemon.session import Session
+from daemon.session import Session, SessionError
 from daemon.wiring import Core
 from feeds.frames import Recording
 from tests.daemon.lineage import audit, latest
@@ -318,6 +318,23 @@ def test_a_recording_that_somebody_would_go_on_from_is_not_deleted(tmp_path: Pat
     gone = prune(tmp_path / "sessions", Keeping(budget_bytes=0), 0, frozenset(), is_latest)
 
     assert [piece.parent for piece in gone] == [sessions[0]]
+
+
+def test_of_two_that_choose_the_same_name_at_the_same_moment_one_has_it(tmp_path: Path, monkeypatch):
+    """Two agents that keep their sessions in one place both go on at midnight, to the millisecond."""
+    path = tmp_path / "20260106T000000Z-paper"
+    write = Session.write
+
+    def meanwhile(session: Session) -> None:
+        monkeypatch.setattr(Session, "write", write)
+        with pytest.raises(SessionError, match="already holds a session"):
+            Session.create(path, {"boot": 2})
+        write(session)
+
+    monkeypatch.setattr(Session, "write", meanwhile)
+
+    Session.create(path, {"boot": 1})
+    assert Session.open(path).manifest["boot"] == 1
 
 
 # --- killed while it rolls over ---------------------------------------------------------------------------------
