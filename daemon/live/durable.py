@@ -12,6 +12,7 @@ it (https://sqlite.org/howtocorrupt.html, 2.2), and the next reader to leave wou
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from daemon.live.recorder import pieces
@@ -38,10 +39,10 @@ class Durable:
         for piece in found[self._closed :]:
             force(piece)
         self._closed = max(0, len(found) - 1)
-        there = [self._log] if self._log.exists() else []
-        for path in there:
-            force(path)
-        names = [path.name for path in (*found, *there)]
+        names = [piece.name for piece in found]
+        with suppress(FileNotFoundError):  # the journal is closed: SQLite has moved and forced all that was in it
+            force(self._log)
+            names.append(self._log.name)
         if names != self._known:  # a name is the directory's
             force(self._session)
             self._known = names

@@ -27,7 +27,7 @@ from daemon.proof import refold
 from daemon.proof.salvage import UNEXPLAINED
 from daemon.proof.verify import verify
 from daemon.reading.digest import Reading
-from daemon.session import Session
+from daemon.session import Session, force
 from tests.daemon.lineage import latest
 from tests.daemon.live_world import START_NS, Market, World, records
 from tests.daemon.test_killed import CONFIG, in_a_process, rig
@@ -161,6 +161,20 @@ def test_the_recording_is_forced_to_the_disk_before_the_journal(killed, tmp_path
     forced.clear()
     files.sync()
     assert forced == ["inputs-0002.jsonl.zst", "journal.db-wal"]
+
+
+def test_a_log_that_is_gone_when_it_is_to_be_forced_needs_no_forcing(killed, tmp_path, monkeypatch):
+    """Where the process rolls over the journal is closed, just as the thread is about to force its log."""
+    _, parent = after_the_cut(killed, tmp_path)
+    files = durable.Durable(parent.path, parent.journal)
+
+    def closed_just_now(path: Path) -> None:
+        if path.name == "journal.db-wal":
+            path.unlink()
+        force(path)
+
+    monkeypatch.setattr(durable, "force", closed_just_now)
+    files.sync()
 
 
 def test_a_reader_who_leaves_takes_nothing_with_him_from_a_journal_that_is_forced(tmp_path):
