@@ -133,7 +133,6 @@ class BinanceProtocol:
             if address.path.startswith(self._market.rest):
                 if address.path.endswith("/exchangeInfo"):
                     self._instruments.read(raw)
-                    self._floors = Floors()
                     self._meet_again()
                 elif address.path.endswith("/depth"):
                     return self._book(parse_qs(address.query), raw, local_ns)

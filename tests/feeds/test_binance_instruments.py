@@ -131,6 +131,10 @@ QUOTE = '{"stream":"btcusdt@bookTicker","data":{"u":9,"s":"BTCUSDT","b":"1","B":
 URL = "https://api.binance.com/api/v3/exchangeInfo"
 
 
+def later(id: int) -> str:
+    return QUOTE.replace('"u":9', f'"u":{id}')
+
+
 def kinds(events: Iterable[object]) -> list[type]:
     return [type(event) for event in events]
 
@@ -140,7 +144,7 @@ def test_an_instrument_is_listed_once_just_before_its_first_event():
     assert heard.reply(URL, info(), 1) == ()
 
     assert kinds(heard.receive(QUOTE, 2, None)) == [InstrumentListed, Quote]
-    assert kinds(heard.receive(QUOTE.replace('"u":9', '"u":10'), 3, None)) == [Quote]
+    assert kinds(heard.receive(later(10), 3, None)) == [Quote]
 
 
 def test_terms_that_come_late_are_listed_then_and_again_when_they_change():
@@ -148,11 +152,23 @@ def test_terms_that_come_late_are_listed_then_and_again_when_they_change():
     assert kinds(heard.receive(QUOTE, 1, None)) == [Quote]
 
     heard.reply(URL, info(), 2)
-    assert kinds(heard.receive(QUOTE, 3, None)) == [InstrumentListed, Quote]
+    assert kinds(heard.receive(later(10), 3, None)) == [InstrumentListed, Quote]
     heard.reply(URL, info(), 4)
-    assert kinds(heard.receive(QUOTE, 5, None)) == [Quote]
+    assert kinds(heard.receive(later(11), 5, None)) == [Quote]
     heard.reply(URL, info(status="HALT"), 6)
-    assert kinds(heard.receive(QUOTE, 7, None)) == [InstrumentListed, Quote]
+    assert kinds(heard.receive(later(12), 7, None)) == [InstrumentListed, Quote]
+
+
+def test_what_was_heard_before_the_terms_is_not_heard_again_after_them():
+    """They are asked for each hour, and may come while a second socket says once more what the first one said."""
+    heard = BinanceProtocol("binance", lambda _venue, _symbol: None)
+    heard.reply(URL, info(), 1)
+    heard.receive(later(12), 2, "1a")
+    heard.reply(URL, info(), 3)
+
+    assert heard.receive(later(11), 4, "1b") == ()
+    assert heard.receive(later(12), 5, "1b") == ()
+    assert kinds(heard.receive(later(13), 6, "1b")) == [Quote]
 
 
 def test_what_config_describes_is_named_by_it_and_not_listed_again():
@@ -173,7 +189,7 @@ def test_a_name_once_given_stays():
 
     listing: Any
     quote: Any
-    listing, quote = heard.receive(QUOTE, 3, None)
+    listing, quote = heard.receive(later(10), 3, None)
 
     assert (listing.instrument.name, quote.instrument) == ("binance:BTC/USDT", "binance:BTC/USDT")
 
