@@ -59,6 +59,8 @@ class Supervisor:
                 try:
                     await run()
                 except Exception as error:
+                    if self._stopping:  # it was told to end, and has
+                        return
                     if loop.time() - began > CALM_S:
                         left, wait = restarts, FIRST_WAIT_S
                     self._tell(name, error, last=left == 0)

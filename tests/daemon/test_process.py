@@ -192,6 +192,25 @@ async def test_a_task_that_raises_is_started_again_as_often_as_it_may_be(monkeyp
 
 
 @pytest.mark.asyncio
+async def test_who_raises_while_it_is_ended_is_not_started_again(monkeypatch):
+    monkeypatch.setattr("daemon.live.supervise.FIRST_WAIT_S", 0.0)
+    tasks, begun = Supervisor(Told()), list[int]()
+
+    async def clumsy() -> None:
+        begun.append(1)
+        try:
+            await forever()
+        finally:
+            raise OSError("the socket was gone already")
+
+    tasks.start("clumsy", clumsy, restarts=1)
+    await asyncio.sleep(0)
+
+    assert await tasks.stop(0.2) == []
+    assert begun == [1]
+
+
+@pytest.mark.asyncio
 async def test_tasks_end_in_the_reverse_of_their_order_and_nobody_is_told():
     told, ended = Told(), list[str]()
     tasks = Supervisor(told)
