@@ -192,16 +192,17 @@ class NativeFeed:
 
     def look(self, now: int) -> None:
         """See what the core is missing, and see to it."""
+        bad = set(self.unfit())
         for symbol in self.protocol.unbuilt():
             request = self._dialect.snapshot(symbol)
             if request is not None:
                 self._asks.want_first(request)
             else:
-                self._subscribe_again({(wanted.instrument, "book") for wanted in self._of(symbol)}, now)
+                bad |= {(wanted.instrument, "book") for wanted in self._of(symbol)}
         for tended in self.lines:
             if tended.connection.conn in self.protocol.closing:
                 tended.connection.roll_over()
-        self._subscribe_again(set(self.unfit()), now)
+        self._subscribe_again(bad, now)
         if self._past:
             self._fill_holes(now)
 

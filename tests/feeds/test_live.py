@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from bus.clock import MINUTE
+from bus.clock import MINUTE, SECOND
 from bus.events import (
     BookInvalidated,
     BookRestored,
@@ -26,7 +27,10 @@ from bus.events import (
 from bus.inputs import SENT, Input
 from daemon.sources import protocol_of
 from feeds.binance.live import BinanceDialect
-from feeds.live import Past
+from feeds.coinbase.live import CoinbaseDialect
+from feeds.connection import Connection
+from feeds.live import Endpoints, NativeFeed, Past, Wanted
+from sandbox.clock import TurnedClock
 from sandbox.coinbase import Coinbase
 from sandbox.market import START_NS
 from tests.feeds.live_bench import MAX_AGE_S, Bench, core, replayed, world
@@ -205,6 +209,31 @@ async def test_a_successor_that_dies_first_takes_no_name_from_the_socket_that_is
     assert len(bench.of(BookInvalidated)) == 1, "before its first snapshot"
     assert bench.of(FeedLost) == []
     assert bench.spells[1:] == [bench.spells[1]], "tradeable all the time"
+
+
+async def test_books_that_broke_together_are_asked_for_together(monkeypatch):
+    """A number missing on Coinbase breaks every book of the connection, and eight messages a second are heard there."""
+    products = [f"AAA{number}-USD" for number in range(20)]
+    wanted = [Wanted(f"coinbase:{product}", product, ("trade", "book")) for product in products]
+    time, said = TurnedClock(START_NS), list[str]()
+    protocol = protocol_of("coinbase", lambda _venue, _symbol: None)
+    monkeypatch.setattr(protocol, "unbuilt", lambda: products)
+    monkeypatch.setattr(Connection, "open_s", 60.0)
+    monkeypatch.setattr(Connection, "send", lambda _self, messages: said.extend(messages))
+    nowhere = Endpoints(["ws://127.0.0.1:9"], "http://127.0.0.1:9")
+    feed = NativeFeed("coinbase", wanted, protocol, lambda *_: None, time, CoinbaseDialect(), nowhere)
+
+    feed.look(START_NS)
+
+    books = [json.loads(text) for text in said if "level2" in text]
+    assert [(one["type"], sorted(one["product_ids"])) for one in books] == [
+        ("unsubscribe", sorted(products)),
+        ("subscribe", sorted(products)),
+    ]
+    said.clear()
+    for at_s in (1, 3, 5, 11):
+        feed.look(START_NS + at_s * SECOND)
+    assert len([text for text in said if '"unsubscribe"' in text]) == 1, "after 4 s, and then after 8"
 
 
 async def test_a_source_that_fails_is_left_for_the_next():
