@@ -559,10 +559,7 @@ class Live:
 
     def _write_aside(self, before: Sitting, reason: str, left: Sequence[Mapping[str, Any]]) -> None:
         """The readable files of a session that is over, by a thread of their own: the market does not wait."""
-        try:
-            before.shut()
-        except (OSError, sqlite3.Error) as error:
-            self._find(f"{before.session.path.name} was not closed as it should be: {error}")
+        self._shut(before)
         found = [one.what for one in self.findings.open()]
         loop = asyncio.get_running_loop()
 
@@ -579,6 +576,15 @@ class Live:
         self._written_by = [thread for thread in self._written_by if thread.is_alive()]
         self._written_by.append(threading.Thread(target=write, name="write session", daemon=True))
         self._written_by[-1].start()
+
+    def _shut(self, sitting: Sitting) -> bool:
+        """Whether its recording and its journal are whole."""
+        try:
+            sitting.shut()
+        except (OSError, sqlite3.Error) as error:
+            self._find(f"{sitting.session.path.name} was not closed as it should be: {error}")
+            return False
+        return True
 
     async def _until_stopped(self) -> None:
         within = self.request.for_s / self.clock.rate if self.request.for_s is not None else None
@@ -612,7 +618,8 @@ class Live:
         late = await self.tasks.stop(self.process.stop_within_s)
         if late:
             self._find(f"did not end in time: {', '.join(late)}")
-        self.sitting.shut()
+        if not self._shut(self.sitting):
+            code = code or ERROR
         handed.write(self.session, core.chain)
         summary = self.sitting.write(code, self._reason, left, [one.what for one in self.findings.open()])
         for thread in self._written_by:

@@ -267,3 +267,33 @@ def test_a_session_whose_first_record_is_not_taken_is_nobody_s_latest(tmp_path):
     world.items = Market(22).lines(START_NS + 20 * SECOND)
     third = asyncio.run(world.run_through())
     assert Session.open(third.session).manifest["parent"] == str(first.session)
+
+
+def test_a_journal_that_cannot_be_closed_keeps_nobody_from_the_last_words(tmp_path):
+    world = World(tmp_path, Market(5).lines(), config_text=CONFIG)
+
+    def fail(live: Live) -> None:
+        db = live.door.journal._db
+
+        class Full:
+            close = db.close
+
+            def execute(self, *words: Any) -> Any:
+                if "wal_checkpoint" in words[0]:
+                    raise full()
+                return db.execute(*words)
+
+        live.door.journal._db = Full()  # type: ignore[assignment]
+
+    ended = asyncio.run(world.run_through(rig=fail))
+
+    assert ended.exit_code == ERROR
+    assert "the feed is over" in (ended.session / "last_words.json").read_text()
+    assert "was not closed as it should be" in " ".join(world.said)
+    assert asyncio.run(verify(Session.open(ended.session))).equal
+
+
+def full() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
