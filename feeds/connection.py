@@ -177,6 +177,8 @@ class Connection:
         self._hear((Input("", conn=link.conn, kind=DISCONNECT, note=link.reason),))
         standby, self._standby = self._standby, None
         if standby is not None:
+            if standby.begun:  # it died while it was taking over
+                self._hear((Input("", conn=standby.conn, kind=DISCONNECT, note=standby.reason),))
             self._lose(standby, "no longer needed")
             standby.stop()
         if not link.is_good:

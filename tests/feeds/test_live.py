@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +26,7 @@ from bus.events import (
     StreamStale,
     Trade,
 )
-from bus.inputs import SENT, Input
+from bus.inputs import CONNECT, SENT, Input
 from daemon.sources import protocol_of
 from feeds.binance.live import BinanceDialect
 from feeds.coinbase.live import CoinbaseDialect
@@ -234,6 +236,30 @@ async def test_books_that_broke_together_are_asked_for_together(monkeypatch):
     for at_s in (1, 3, 5, 11):
         feed.look(START_NS + at_s * SECOND)
     assert len([text for text in said if '"unsubscribe"' in text]) == 1, "after 4 s, and then after 8"
+
+
+async def test_two_sockets_that_die_while_one_hands_over_to_the_other_are_both_lost():
+    """The line is gone in the middle of passing on what was held: no book may live on the second one's word."""
+    async with world(speakers=seeded(flood=500)) as there:
+        await there.until_tradeable()
+        (bench,) = there.benches
+        connection = bench.feed.lines[0].connection
+        hear = connection._hear
+
+        def cut_off(items: Sequence[Input]) -> None:
+            hear(items)
+            if items[0].kind == CONNECT and len(bench.of(FeedOpened)) == 2:
+                for link in (connection._link, connection._standby):
+                    assert link is not None
+                    asyncio.get_running_loop().call_soon(connection._lose, link, "cut off")
+
+        connection._hear = cut_off
+        connection.roll_over()
+        await there.pass_time(5)
+
+    first, second, _ = (opened.conn for opened in bench.of(FeedOpened))
+    assert [lost.conn for lost in bench.of(FeedLost)] == [first, second]
+    assert [broken.reason for broken in bench.of(BookInvalidated)][:2] == ["no snapshot yet", "connection lost"]
 
 
 async def test_a_source_that_fails_is_left_for_the_next():
