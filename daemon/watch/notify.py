@@ -109,6 +109,7 @@ class Outbox:
         self._said: dict[tuple[str, str], float] = {}
         self._same: dict[tuple[str, str], int] = {}
         self._sent: deque[float] = deque()
+        self._taken = 0  # the number of one that was delivered and is not yet known to be gone from the disk
         self._wait_s, self._not_before = _FIRST_WAIT_S, float("-inf")
 
     def take(self, notice: Notice, now: float) -> bool:
@@ -120,11 +121,12 @@ class Outbox:
         if now - self._said.get(key, float("-inf")) < terms.same_within_s:
             self._same[key] = self._same.get(key, 0) + 1
             return False
-        self._said = {k: at for k, at in self._said.items() if now - at < terms.same_within_s} | {key: now}
-        again = self._same.pop(key, 0)
+        again = self._same.get(key, 0)
         body = notice.body + (f" (and {again} times since it was last said)" if again else "")
         row = (notice.kind, notice.level.value, redact(notice.title), redact(body))
         self._db.execute("INSERT INTO notices (kind, level, title, body) VALUES (?, ?, ?, ?)", row)
+        self._said = {k: at for k, at in self._said.items() if now - at < terms.same_within_s} | {key: now}
+        self._same.pop(key, None)
         self._db.execute(
             "DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ? AND level != 'critical'", (terms.kept,)
         )
@@ -140,13 +142,16 @@ class Outbox:
             if len(self._sent) >= self._terms.per_minute:
                 return self._sent[0] + _MINUTE_S - now
             number, *words = row
-            if not self._deliver(Notice(words[0], Level(words[1]), words[2], words[3])):
-                self._not_before = now + self._wait_s
-                self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
-                return self._not_before - now
-            self._wait_s = _FIRST_WAIT_S
-            self._sent.append(now)
+            if number != self._taken:
+                if not self._deliver(Notice(words[0], Level(words[1]), words[2], words[3])):
+                    self._not_before = now + self._wait_s
+                    self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
+                    return self._not_before - now
+                self._wait_s = _FIRST_WAIT_S
+                self._sent.append(now)
+                self._taken = number
             self._db.execute("DELETE FROM notices WHERE id = ?", (number,))
+            self._taken = 0
         return None
 
     def waiting(self) -> int:
@@ -219,20 +224,28 @@ class Notifier:
         try:
             while True:
                 closing = self._closed
-                now = self._now()
-                self._heart(now)
-                while self._inbox:
-                    outbox.take(self._inbox.popleft(), now)
-                wait_s = outbox.step(now)
+                wait_s = self._turn(outbox, self._now())
                 if closing:
                     return
                 with self._there:
-                    if not self._inbox and not self._closed:
+                    if (self.failed or not self._inbox) and not self._closed:
                         self._there.wait(1.0 if wait_s is None else min(wait_s, 1.0))
-        except (sqlite3.Error, OSError) as error:
-            self.failed = str(error)
         finally:
             outbox.close()
+
+    def _turn(self, outbox: Outbox, now: float) -> float | None:
+        """What a disk that is full does not take now it may take the next time."""
+        try:
+            self._heart(now)
+            while self._inbox:
+                outbox.take(self._inbox[0], now)
+                self._inbox.popleft()
+            wait_s = outbox.step(now)
+        except (sqlite3.Error, OSError) as error:
+            self.failed = str(error)
+            return None
+        self.failed = ""
+        return wait_s
 
     def _heart(self, now: float) -> None:
         """Write down that the loop turns; say so when it does not, once for each time."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import sqlite3
 import threading
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import orjson
 import pytest
@@ -144,6 +147,31 @@ def test_the_bus_is_heard_and_never_waits(tmp_path, phone):
 
     assert phone.heard[0] == Notice("state", GRAVE, "trading is halted", "session_drawdown: 412 > 400")
     assert phone.titles[1:] == ["ws0 is lost", "ws1 is lost"]
+
+
+def test_a_disk_that_takes_nothing_for_a_while_silences_nobody_for_good(tmp_path, phone, monkeypatch):
+    connect, refused = sqlite3.connect, threading.Event()
+    full = ["DELETE FROM notices WHERE id = ?", "INSERT"]
+
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if full and sql.startswith(full[-1]):
+                full.pop()
+                if not full:
+                    refused.set()
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *parameters)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Full))
+    notifier = Notifier(tmp_path, Notify(), phone)
+    notifier.say(Notice("finding", GRAVE, "nothing is recorded any more"))
+    notifier.start()
+    while not refused.wait(0.01):
+        notifier.say(Notice("finding", MINOR, "below the level"))  # which has the thread look again
+    notifier.say(Notice("state", GRAVE, "trading is halted"))
+    notifier.close()
+
+    assert phone.titles == ["nothing is recorded any more", "trading is halted"]
 
 
 def test_only_a_missed_heartbeat_is_said_and_once(tmp_path, phone):
