@@ -155,6 +155,7 @@ class NativeFeed:
             for number, line in enumerate(dialect.lines(wanted), 1)
         ]
         self._holes = (0, 0)
+        self._past_asked: list[str] = []
         self._fills = self._fill_ns = 0  # how often bars are still to be asked for, and not before when
 
     async def run(self) -> None:
@@ -236,10 +237,17 @@ class NativeFeed:
             self._ask_for_past(now)
 
     def _ask_for_past(self, now: int) -> None:
-        for wanted in self._wanted:
-            for past in self._past:
-                if request := self._dialect.past(wanted.symbol, past, now):
-                    self._asks.want(request)
+        """In place of what was asked for earlier and is still unanswered."""
+        asked = [
+            request
+            for wanted in self._wanted
+            for past in self._past
+            if (request := self._dialect.past(wanted.symbol, past, now))
+        ]
+        self._asks.drop(set(self._past_asked) - set(asked))
+        self._past_asked = asked
+        for request in asked:
+            self._asks.want(request)
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -256,7 +264,7 @@ class NativeFeed:
                 if not failed:
                     failed = True
                     self._hear((Input(str(refused), conn=conn, kind=FAULT),))
-                self._asks.want(path)
+                self._asks.refused()
                 await self._clock.sleep(self._asks.backoff.next_s(refused.retry_after_s))
                 continue
             failed = False
@@ -274,19 +282,32 @@ class _Asks:
         self._waiting: dict[str, None] = {}
         self._asked_ns: dict[str, int] = {}
         self._some = asyncio.Event()
-        self._in_flight = False
+        self._in_flight = ""
 
     @property
     def is_busy(self) -> bool:
-        return self._in_flight or bool(self._waiting)
+        return bool(self._in_flight or self._waiting)
 
     def answered(self) -> None:
-        self._in_flight = False
+        self._in_flight = ""
         self.backoff.reset()
+
+    def refused(self) -> None:
+        if self._in_flight:
+            self.want(self._in_flight)
 
     def want(self, path: str) -> None:
         self._waiting[path] = None
         self._some.set()
+
+    def drop(self, paths: Collection[str]) -> None:
+        """Nobody wants these any more."""
+        for path in paths:
+            self._waiting.pop(path, None)
+        if self._in_flight in paths:
+            self._in_flight = ""
+        if not self._waiting:
+            self._some.clear()
 
     def want_first(self, path: str) -> None:
         self._waiting = {path: None, **self._waiting}
@@ -302,7 +323,7 @@ class _Asks:
                     del self._waiting[path]
                     self._asked_ns = {asked: ns for asked, ns in self._asked_ns.items() if now - ns < SECOND}
                     self._asked_ns[path] = now
-                    self._in_flight = True
+                    self._in_flight = path
                     if not self._waiting:
                         self._some.clear()
                     return path

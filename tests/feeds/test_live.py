@@ -262,6 +262,30 @@ async def test_two_sockets_that_die_while_one_hands_over_to_the_other_are_both_l
     assert [broken.reason for broken in bench.of(BookInvalidated)][:2] == ["no snapshot yet", "connection lost"]
 
 
+async def test_bars_are_asked_for_once_however_often_they_were_missed_while_nobody_answered(monkeypatch):
+    """Coinbase's request names the times; only the last of them is about the hole as it is."""
+    wanted = [Wanted("coinbase:BTC/USD", "BTC-USD", ("trade",))]
+    protocol = protocol_of("coinbase", lambda _venue, _symbol: None)
+    nowhere = Endpoints(["ws://127.0.0.1:9"], "http://127.0.0.1:9")
+    monkeypatch.setattr(Connection, "open_s", 60.0)
+    past = [Past(MINUTE, 10), Past(5 * MINUTE, 10)]
+    time = TurnedClock(START_NS)
+    feed = NativeFeed("coinbase", wanted, protocol, lambda *_: None, time, CoinbaseDialect(), nowhere, past)
+    feed._asks.want("/products")
+    feed._ask_for_past(START_NS - MINUTE)
+    feed._asks._waiting.pop(flying := next(path for path in feed._asks._waiting if "candles" in path))
+    feed._asks._in_flight = flying  # and is refused when it has long been asked for anew
+
+    for hole in range(50):
+        protocol.counts.gaps += 1
+        feed.look(START_NS + hole * MINUTE)
+    feed._asks.refused()
+
+    asked = list(feed._asks._waiting)
+    assert [path.partition("?")[0].rpartition("/")[2] for path in asked] == ["products", "candles", "candles"]
+    assert all(f"end={(START_NS + 49 * MINUTE) // SECOND}" in path for path in asked[1:])
+
+
 async def test_a_source_that_fails_is_left_for_the_next():
     async with world(ws=["ws://127.0.0.1:9"], streams=("trade",)) as there:
         (bench,) = there.benches
