@@ -404,6 +404,8 @@ class Live:
         self._say(f"{event.state.value} ({event.rule}: {event.reason})")
         self.log.event("info", f"trading.{event.state.value}", rule=event.rule, reason=event.reason)
         if event.state is TradingState.HALTED:
+            if self.door.broken:  # the halt is only what follows from it
+                self.stop(self.door.broken, ERROR)
             self.stop(f"halted by {event.rule}: {event.reason}", KILLED)
 
     def _on_signal(self, number: signal.Signals) -> None:
