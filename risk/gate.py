@@ -190,7 +190,7 @@ class Gate:
         open_order = self._exposure.find(request.intent_id)
         if open_order is None:
             return  # done before the wish got here: the race is lost, as at a venue
-        order = open_order.order
+        order = msgspec.structs.replace(open_order.order, price=open_order.price, size=open_order.size)
         instrument = self._market.instruments[order.instrument]
         mid = self._market.mid(order.instrument)
         reason = self._closed(order.instrument, instrument, mid)
@@ -201,7 +201,8 @@ class Gate:
             replaced = _replaced(order, request, instrument)
             price = replaced.price or translator.exact(mid)
             reach = self._exposure.position_if_all_fill(instrument.name)
-            proposal = self._proposal(replaced, instrument, mid, price, reach, replacing=open_order.leaves)
+            replacing = open_order.leaves + open_order.filled  # totals: what has filled is in both, and held already
+            proposal = self._proposal(replaced, instrument, mid, price, reach, replacing)
         except Unsizable as why:
             self._refuse(request.intent_id, request.strategy, order.instrument, "translator", str(why))
             return

@@ -6,7 +6,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from bus.events import OrderRefused, ReplaceApproved, ReplaceRequested
+from bus.events import OrderRefused, OrderReplaced, ReplaceApproved, ReplaceRequested
 from bus.values import Action
 from tests.risk.world import PERP, World
 
@@ -28,6 +28,29 @@ def test_a_replacement_is_quantised_and_keeps_what_it_does_not_name() -> None:
         (D("98.99"), D(5), "why"),
         (D("99"), D(4), "why"),
     ]
+
+
+def replaced(world: World, intent_id: str, price: str, size: str) -> None:
+    """The venue has done it."""
+    now = world.clock.now
+    world.bus.publish(OrderReplaced(now, f"c-{intent_id}", D(price), D(size), now))
+
+
+@pytest.mark.parametrize(
+    ("limit", "size", "approved"),
+    [(97, None, (D(97), D(2))), (None, 3, (D(98), D(3)))],
+)
+def test_what_a_second_replacement_does_not_name_is_as_the_first_left_it(
+    limit: object, size: object, approved: tuple[D, D]
+) -> None:
+    world = World()
+    order = world.approve(BUY, D(5), limit=D(99))
+    replace(world, order.intent_id, limit=98, size=2)
+    replaced(world, order.intent_id, "98", "2")
+
+    replace(world, order.intent_id, limit, size)
+
+    assert [(one.price, one.size) for one in world.all(ReplaceApproved)][1:] == [approved]
 
 
 @pytest.mark.parametrize(
@@ -83,3 +106,24 @@ def test_a_halted_gate_replaces_nothing() -> None:
 
     assert world.all(ReplaceApproved) == []
     assert world.one(OrderRefused).rule == "kill_switch"
+
+
+def test_what_of_it_has_filled_is_not_counted_twice() -> None:
+    world = World(max_position=D(1_000))
+    order = world.approve(BUY, D(10), PERP, limit=D(100))
+    world.fill(order, size=D(4))
+
+    replace(world, order.intent_id, limit=D("99.5"))
+
+    assert world.one(ReplaceApproved).size == 10
+
+
+def test_a_way_out_that_has_partly_filled_is_still_one_and_may_be_moved() -> None:
+    world = World(max_notional=D(500))
+    world.hold("-10", PERP)
+    order = world.approve(BUY, D(10), PERP, limit=D(99))
+    world.fill(order, "99", size=D(4))
+
+    replace(world, order.intent_id, limit=D(101))
+
+    assert world.one(ReplaceApproved).price == 101
