@@ -35,6 +35,8 @@ from risk.var import Tail
 
 _BUY, _MARKET = Side.BUY, OrderType.MARKET
 _NEVER = (math.inf, 0.0)
+_LOOK_NS = 10 * SECOND
+"""How often an account that cannot be valued when its day begins is looked at again."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,13 +119,22 @@ class Extra:
             self.atr[state.instrument] = state.features["atr_pct"]
 
     def begin_day(self) -> None:
-        """Midnight, UTC: what is lost from here on is the day's."""
-        day = self.clock.now // DAY
+        """Midnight, UTC, or the start of a session: what is lost from here on is the day's, unless the session before
+        has begun to count it.
+        """
+        self.clock.at((self.clock.now // DAY + 1) * DAY, self.begin_day)
+        self._count_the_day()
+
+    def _count_the_day(self) -> None:
+        """From what the account is worth now, or as soon as somebody can say."""
+        today = self.clock.now // DAY
+        if self.day is not None and self.day[0] == today:
+            return
         try:
-            self.day = (day, self.equity.value())
+            self.day = (today, self.equity.value())
         except CannotValue:
             self.day = None
-        self.clock.at((day + 1) * DAY, self.begin_day)
+            self.clock.at(self.clock.now + _LOOK_NS, self._count_the_day)
 
     def first_broken(self, p: Proposal) -> str | None:
         asked = self._asked(p)

@@ -6,6 +6,7 @@ import math
 from decimal import Decimal as D
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from msgspec import structs
 
 from bus.clock import DAY, SECOND
 from bus.events import BookSnapshot, Decision, Intent, ModelAnswered, OrderApproved, OrderRefused, Quote
+from bus.journal import encode
 from bus.values import Action
 from risk.confirm import Answers, Confirmation
 from risk.extra import RULES
@@ -162,6 +164,44 @@ def test_a_day_that_lost_too_much_lets_nothing_in_until_the_next() -> None:
     made.trade(96.9, PERP)
 
     made.approve(BUY, D(1), PERP)
+
+
+def again(before: World, *, started_s: float = 0.0, **asked: Any) -> World:
+    """The session that goes on from ``before``, in the order in which the daemon starts one; nothing is heard yet."""
+    kept = msgspec.json.decode(encode(before.oversight.state()))
+    terms = Terms(sizing=Sizing(notional=D(1_000)), extra=Extra(**asked))
+    after = World({"USDT": "10000"}, price=0.0, oversight=terms, max_drawdown_bps=10_000.0)
+    after.clock.turn(before.clock.now + round(started_s * SECOND))
+    after.ledger.restore(before.ledger.state())
+    after.oversight.restore(kept)
+    after.equity.restore(before.equity.state())
+    after.oversight.start()
+    return after
+
+
+def test_what_the_day_has_lost_outlives_a_restart() -> None:
+    before = world(max_daily_loss_bps=300.0)
+    before.hold("100", PERP)
+    before.trade(96.9, PERP)
+
+    after = again(before, max_daily_loss_bps=300.0)
+    after.trade(96.9, PERP)
+
+    assert after.refuse(BUY, D(1), PERP).reason == "310 > 300"
+
+
+def test_a_day_that_begins_before_what_is_held_has_a_price_counts_from_the_first_one() -> None:
+    before = world(max_daily_loss_bps=300.0)
+    before.hold("100", PERP)
+    before.trade(96.9, PERP)
+
+    after = again(before, started_s=DAY / SECOND, max_daily_loss_bps=300.0)
+    after.trade(96.0, PERP)
+    after.wait(10.0)
+
+    assert isinstance(after.wish(BUY, D(1), PERP), OrderApproved)
+    after.trade(93.0, PERP)
+    assert after.refuse(BUY, D(1), PERP).reason == "312.5 > 300"
 
 
 def test_a_wallet_that_is_not_the_venues_lets_nothing_in_and_says_what_differs() -> None:
