@@ -518,7 +518,7 @@ class Gate:
     def on_rejected(self, event: OrderRejected) -> None:
         self._standing.rejects += 1
         self._acceptances.resume()
-        if self._standing.rejects > self._limits.max_consecutive_rejects:
+        if self._standing.rejects > self._limits.max_consecutive_rejects and not self._is_flattening:
             self.halt(
                 "consecutive_rejects", f"{self._standing.rejects} in a row, the last: {event.code} {event.reason}"
             )
@@ -544,7 +544,13 @@ class Gate:
 
     def _on_drawdown(self) -> None:
         bps = self._drawdown() * 10_000
-        self.halt("session_drawdown", f"{bps:.1f} > {self._limits.max_drawdown_bps}")
+        stop = self._note if self._is_flattening else self.halt
+        stop("session_drawdown", f"{bps:.1f} > {self._limits.max_drawdown_bps}")
+
+    @property
+    def _is_flattening(self) -> bool:
+        """Everything is being closed, and ends in a halt of its own: one that came first would keep what is held."""
+        return self.state is _REDUCING and not self._lets_out
 
     def _change(self, state: TradingState, rule: str, reason: str, checks: list[Check]) -> None:
         self._lets_out = state is _REDUCING and rule == BAND

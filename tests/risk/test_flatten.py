@@ -244,3 +244,34 @@ def test_with_routing_off_every_wish_is_refused_and_what_is_open_stays():
     assert not world.all(CancelRequested)
     assert world.exposure.find(order.intent_id) is not None
     assert world.approve(Action.BUY, 1)
+
+
+def test_a_loss_that_crosses_the_limit_while_it_closes_does_not_keep_the_position():
+    world, flatten = a_world("20", cash={"USDT": "10000"}, max_drawdown_bps=1_000.0)
+    begin(world, flatten)
+    (first,) = closing(world)
+    world.submit(first)
+    world.fill(first, size=D(5))
+
+    world.trade(10.0)
+    world.cancelled(first)
+    world.wait(0.3)
+
+    assert [one.size for one in closing(world)] == [D(20), D(15)]
+    world.submit(closing(world)[1])
+    world.fill(closing(world)[1], "10")
+    world.wait(0.3)
+    assert halt(world).reason == "alice: flat"
+
+
+def test_a_run_of_rejects_does_not_end_it_before_its_time_is_up():
+    world, flatten = a_world("2", max_consecutive_rejects=2)
+    begin(world, flatten, within_s=10)
+
+    for _ in range(5):
+        world.submit(closing(world)[-1])
+        world.reject(closing(world)[-1])
+        world.wait(0.3)
+
+    assert len(closing(world)) == 6
+    assert world.gate.state is TradingState.REDUCING
