@@ -102,14 +102,14 @@ class Horizons:
             return
         exiting = _SELL if long else _BUY
         under_way = any(one.order.side is exiting for one in self._exposure.open_orders(instrument, strategy))
+        self._set(key, self._clock.now + AGAIN_NS, long)  # before the exit is asked for: it may be over in this breath
+        self._overdue[key] = None
+        self._listen()
         if not under_way and self.is_fresh(instrument):
             self._made += 1
             action = Action.EXIT_LONG if long else Action.EXIT_SHORT
             intent = Intent(instrument, action, reduce_only=True, reason="its horizon is over")
             self._bus.publish(Decision(self._clock.now, f"{strategy}~horizon-{self._made}", strategy, intent))
-        self._set(key, self._clock.now + AGAIN_NS, long)
-        self._overdue[key] = None
-        self._listen()
 
     def _forget(self, key: tuple[str, str]) -> None:
         del self._due[key]

@@ -123,3 +123,22 @@ def test_a_horizon_outlives_a_restart() -> None:
 
     assert after.one(OrderApproved).order.size == 3
     assert after.all(OrderRefused) == []
+
+
+def test_an_exit_that_fills_in_the_same_breath_leaves_a_later_entry_alone() -> None:
+    world = entered()
+
+    def fill_at_once(event: OrderApproved) -> None:
+        world.submit(event.order)
+        world.fill(event.order)
+
+    closing = world.bus.subscribe(OrderApproved, fill_at_once)
+    world.wait(100.0)
+    closing.close()
+    assert world.ledger.inventory(PERP.name) == 0
+    world.fill(world.approve(BUY, D(1), PERP))
+    world.heard.clear()
+
+    world.wait(1_000.0)
+
+    assert world.all(Decision) == []
