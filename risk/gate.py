@@ -242,7 +242,7 @@ class Gate:
     def _order(self, decision: Decision, instrument: Instrument, market_price: Decimal, reach: Reach) -> Order:
         """Size and round an intent. Raises Unsizable with the reason where nothing tradeable is left of it."""
         intent = decision.intent
-        held = self._ledger.inventory(instrument.name)
+        held, whole, reduce_only = self._ledger.inventory(instrument.name), reach, intent.reduce_only
         if (
             self._oversight is not None
             and self._oversight.owns
@@ -263,20 +263,25 @@ class Gate:
         if price is not None or stop is not None or trail is not None:
             type = translator.order_type(price, stop, trail)
         wanted = self._size(decision, instrument, side, price or market_price, held, reach)
+        size = translator.quantise_size(wanted, instrument)
+        if (
+            reduce_only and reach is not whole
+        ):  # a part of its own may be against the whole, which is what a venue knows
+            reduce_only = size <= (whole[0] if side is _SELL else -whole[1])
         return Order(
             decision.intent_id,
             decision.strategy,
             instrument.name,
             side,
             type,
-            translator.quantise_size(wanted, instrument),
+            size,
             price,
             stop,
             trail,
             intent.tif,
             intent.good_till_ns,
             intent.post_only,
-            intent.reduce_only,
+            reduce_only,
         )
 
     def _size(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 import msgspec
+import pytest
 
 from bus.clock import HOUR
-from bus.events import Bar, Decision, OrderApproved, OrderRefused
+from bus.events import Bar, Decision, Intent, OrderApproved, OrderRefused
 from bus.journal import encode
 from bus.values import Action, Side
+from risk.oversight import Terms
+from risk.sizing import Sizing
 from tests.risk.world import PERP, World
 
 BUY, SELL = Action.BUY, Action.SELL
@@ -142,3 +145,22 @@ def test_an_exit_that_fills_in_the_same_breath_leaves_a_later_entry_alone() -> N
     world.wait(1_000.0)
 
     assert world.all(Decision) == []
+
+
+@pytest.mark.parametrize("other", ["-2", "-5"])
+def test_a_part_that_stands_against_a_larger_one_is_closed_by_an_order_the_venue_takes(other: str) -> None:
+    """What only makes a strategy's own part smaller need not make the whole smaller: a venue knows the whole."""
+    world = World(
+        stale_data_threshold_s=10_000.0, oversight=Terms(sizing=Sizing(notional=D(1_000)), own_positions=True)
+    )
+    world.fill(world.approve(BUY, D(3), PERP, horizon_s=100))
+    against = world.decide(Intent(PERP.name, SELL, -D(other)), "t")
+    assert isinstance(against, OrderApproved)
+    world.submit(against.order)
+    world.fill(against.order)
+    world.heard.clear()
+
+    world.wait(100.0)
+
+    order = world.one(OrderApproved).order
+    assert [order.side, order.size, order.reduce_only] == [Side.SELL, 3, False]
