@@ -369,11 +369,14 @@ class Runner:
             witness.acted(seat.id)
 
     def _decide(self, seat: Seat, intent: Intent) -> None:
+        self._bus.publish(self._decision(seat, intent))
+
+    def _decision(self, seat: Seat, intent: Intent) -> Decision:
         seat.emitted += 1
         intent_id = seat.view.last_intent_id = f"{seat.id}-{seat.emitted}"
         if self.stamp is not None:
             intent = self.stamp(intent)
-        self._bus.publish(Decision(self._clock.now, intent_id, seat.id, intent))
+        return Decision(self._clock.now, intent_id, seat.id, intent)
 
     def _grant_pair(self, seat: Seat, pair: PairIntent, bar: Bar | None) -> None:
         """Two decisions under one group. Half a pair is nobody's vote: in a council it is written down only."""
@@ -387,8 +390,9 @@ class Runner:
         legs = [structs.replace(leg, group=ids[0]) for leg in legs]
         if any(leg.action in ENTRIES for leg in legs):
             self._watch().watch(seat.id, dict(zip(ids, legs, strict=True)), partial(self._decide, seat))
-        for leg in legs:
-            self._decide(seat, leg)
+        self._bus.publish_all(
+            [self._decision(seat, leg) for leg in legs]
+        )  # one is never answered before both are asked
 
     def _watch(self) -> Legs:
         if self._legs is None:

@@ -157,6 +157,37 @@ def test_both_legs_refused_is_one_broken_pair_and_nothing_to_take_back() -> None
     assert [kind for kind, *_ in answers(world)] == ["broken", "cancel"]
 
 
+def test_a_first_leg_refused_at_once_leaves_no_second_in_the_market() -> None:
+    """A timer finds the bus idle: the first leg is answered before the second is wished for."""
+    world = World()
+
+    class Timely(Strategy):
+        def on_timer(self, name: str, view: View) -> Wishes:
+            return ENTRY
+
+    view = world.seat(Timely())
+    view.call_at(T0 + 1, "pair")
+    sent: list[str] = []
+
+    def gate(decision: Decision) -> None:
+        if decision.intent.instrument == BTC.name:
+            world.bus.publish(refused(decision.intent_id))
+        else:
+            sent.append(decision.intent_id)
+            world.bus.publish(submitted(decision.intent_id))
+
+    def cancel(request: CancelRequested) -> None:
+        if request.intent_id in sent:
+            sent.remove(request.intent_id)
+
+    world.bus.subscribe(Decision, gate)
+    world.bus.subscribe(CancelRequested, cancel)
+
+    world.clock.turn(T0 + 1)
+
+    assert sent == []
+
+
 def test_an_exit_that_fails_does_not_bring_the_other_back() -> None:
     world = asked(EXIT)
 
