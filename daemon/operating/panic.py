@@ -210,11 +210,13 @@ def what_was_open(journal: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
     orders: dict[str, dict[str, Any]] = {}
     named: dict[str, str] = {}
     held: dict[str, Decimal] = {}
+    filled: dict[str, Decimal] = {}
     for kind, fields in _records(journal):
         match kind:
             case "StateRestored":
-                for terms, client_id, _mid, _size, price, _filled, leaves, _wanted in fields[7]:
+                for terms, client_id, _mid, _size, price, before, leaves, _wanted in fields[7]:
                     orders[terms[0]] = _order(terms, client_id, price, leaves)
+                    filled[terms[0]] = Decimal(before)
                     named[client_id] = terms[0]
                 for position in fields[6][3]:
                     held[position[0][0]] = sum((Decimal(lot[0]) for lot in position[-1]), Decimal(0))
@@ -226,9 +228,11 @@ def what_was_open(journal: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
                 if fields[2] in orders:
                     orders[fields[2]]["client_id"] = fields[1]
             case "OrderReplaced" if (intent := named.get(fields[1], "")) in orders:
-                orders[intent] |= {"price": _plain(fields[2]), "leaves": _plain(fields[3])}
+                left = Decimal(fields[3]) - filled.get(intent, Decimal(0))  # it names the new total
+                orders[intent] |= {"price": _plain(fields[2]), "leaves": _plain(left)}
             case "OrderFilled":
                 size = Decimal(fields[8])
+                filled[fields[2]] = filled.get(fields[2], Decimal(0)) + size
                 held[fields[4]] = held.get(fields[4], Decimal(0)) + (size if fields[6] == "buy" else -size)
                 if fields[10] == _base(fields[4]):  # spot: the fee is taken out of what was bought
                     held[fields[4]] -= Decimal(fields[9])

@@ -12,11 +12,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal as D
 from pathlib import Path
 
 import pytest
 
 from bus import money
+from bus.bus import Bus
+from bus.events import OrderApproved, OrderFilled, OrderReplaced, OrderSubmitted
+from bus.journal import Journal
+from bus.values import Liquidity, MatchSource, Order, OrderType, Side
 from daemon.live import state
 from daemon.live.ending import open_orders
 from daemon.live.run import Live
@@ -137,6 +142,26 @@ def test_it_reads_of_a_journal_what_the_core_knew_in_a_session_and_in_the_one_th
     asyncio.run(Running(tmp_path, 500, config_text=config).through(look, orders=0))
 
     assert (code, read) == (17, [True])
+
+
+def test_of_an_order_that_was_moved_it_names_what_had_not_filled_before(tmp_path: Path):
+    terms = Order("s-1", "s", "v:BTC/USDT", Side.BUY, OrderType.LIMIT, D(10), D(99))
+    first = OrderFilled(
+        *(3, "c-1", "s-1", "s", "v:BTC/USDT", "f", Side.BUY, D(99), D(4), D(0), "USDT"),
+        *(Liquidity.MAKER, 1, D(6), MatchSource.TRADE, "m"),
+    )
+    chain = Journal(tmp_path / "journal.db")
+    moved = OrderReplaced(4, "c-1", D(98), D(12), 4)
+    bus = Bus(lambda _handler, _event, error: pytest.fail(str(error)))
+    chain.attach(bus)
+    for record in (OrderApproved(1, terms, 100.0), OrderSubmitted(2, "c-1", "s-1"), first, moved):
+        bus.publish(record)
+    chain.close()
+
+    orders, held = panic.what_was_open(tmp_path / "journal.db")
+
+    assert [(one["price"], one["leaves"]) for one in orders] == [("98", "8")]
+    assert held == {"v:BTC/USDT": "4"}
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--state-dir", "nowhere"], 3), (["--config", "nowhere.toml"], 2)])
