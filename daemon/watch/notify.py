@@ -115,6 +115,8 @@ class Outbox:
     def take(self, notice: Notice, now: float) -> bool:
         """Keep it for delivery, if it is to be said at all."""
         terms = self._terms
+        if notice.kind == "state":  # another one has come between, said or not: the one before would be news again
+            self._said = {k: at for k, at in self._said.items() if k[0] != "state" or k[1] == notice.title}
         if notice.kind in terms.mute or RANKS[notice.level] < RANKS[Level(terms.level)]:
             return False
         key = (notice.kind, notice.title)

@@ -76,6 +76,17 @@ def test_the_same_is_said_once_and_later_with_how_often_it_came(tmp_path, phone)
     assert [notice.body for notice in phone.heard] == ["full", "full (and 2 times since it was last said)"]
 
 
+def test_a_state_that_comes_back_after_another_is_said_again(tmp_path, phone):
+    box = outbox(tmp_path, phone, level="warning", same_within_s=600)
+
+    for now, state, said in ((0.0, "shadow", "ada"), (60.0, "armed", "ada"), (120.0, "shadow", "kill: 2500 bps")):
+        level = GRAVE if state == "shadow" else MINOR
+        box.take(Notice("state", level, f"trading is {state}", said), now)
+        box.step(now)
+
+    assert [notice.body for notice in phone.heard] == ["ada", "kill: 2500 bps"]
+
+
 def test_no_more_than_so_many_go_in_a_minute_and_grave_ones_go_first(tmp_path, phone):
     box = outbox(tmp_path, phone, per_minute=2)
 
