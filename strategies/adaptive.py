@@ -164,7 +164,12 @@ class Adaptive(Strategy):
             self._said(rival, bar, _ShadowView(view, rival.shadow))
         self._bars += 1
         if self._bars >= self._trial_bars:
-            wishes += self._judge()
+            before, told = self._live, self._judge()
+            if self._live is not before:  # who is over enters and leaves nothing any more: the account is aligned below
+                intents = [wish for wish in wishes if isinstance(wish, Intent) and wish.action is not Action.HOLD]
+                self._unlike.update(intent.instrument for intent in intents)
+                wishes = [wish for wish in wishes if not isinstance(wish, Intent)]
+            wishes += told
         if bar.instrument in self._unlike:
             self._unlike.discard(bar.instrument)
             wishes += self._aligned(bar.instrument, view)

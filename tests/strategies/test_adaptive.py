@@ -89,6 +89,16 @@ def test_the_account_is_brought_to_where_the_new_parameters_stand():
     assert decision.intent.reason == "as the new parameters stand"
 
 
+def test_what_the_old_parameters_wanted_of_the_bar_that_ended_them_is_not_sent():
+    strategy = adaptive(params={"level": 100}, margin=0.0, trial_bars=3, candidates=1)
+    strategy._rivals = [strategy._tried({"level": 250})]
+
+    room = Room(strategy).closes(300.0, 90.0, 120.0, 120.0)
+
+    assert [one.after for one in room.adapted] == [{"level": 250}]
+    assert room.actions == [Action.ENTER_LONG, Action.EXIT_LONG], "at 120 only the old ones would be long"
+
+
 def test_what_shadows_want_goes_nowhere():
     room = Room(adaptive()).closes(*RISING[:5])
 
