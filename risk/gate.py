@@ -263,10 +263,14 @@ class Gate:
         if price is not None or stop is not None or trail is not None:
             type = translator.order_type(price, stop, trail)
         wanted = self._size(decision, instrument, side, price or market_price, held, reach)
-        size = translator.quantise_size(wanted, instrument)
         if (
-            reduce_only and reach is not whole
-        ):  # a part of its own may be against the whole, which is what a venue knows
+            (instrument.max_size or instrument.max_market_size)
+            and intent.action in translator.EXITS
+            and (most := translator.most(instrument, type))
+        ):
+            wanted = min(wanted, most)  # a venue takes it in parts, or not at all
+        size = translator.quantise_size(wanted, instrument)
+        if reduce_only and reach is not whole:  # a part may stand against the whole, which is what a venue knows
             reduce_only = size <= (whole[0] if side is _SELL else -whole[1])
         return Order(
             decision.intent_id,

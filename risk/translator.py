@@ -92,6 +92,12 @@ def notional_of(size: Decimal, price: Decimal, instrument: Instrument) -> Decima
     return size * price if instrument.multiplier == ONE else size * price * instrument.multiplier
 
 
+def most(instrument: Instrument, type: OrderType) -> Decimal:
+    """The largest size that the venue takes in one order; 0 where it states none."""
+    stated = (instrument.max_size, instrument.max_market_size if type is _MARKET else ZERO)
+    return min((size for size in stated if size), default=ZERO)
+
+
 def quantise_size(size: Decimal, instrument: Instrument) -> Decimal:
     """Cut to whole lots, never up. Raises Unsizable when nothing, or too little, is left."""
     if size <= ZERO:

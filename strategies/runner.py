@@ -390,9 +390,8 @@ class Runner:
         legs = [structs.replace(leg, group=ids[0]) for leg in legs]
         if any(leg.action in ENTRIES for leg in legs):
             self._watch().watch(seat.id, dict(zip(ids, legs, strict=True)), partial(self._decide, seat))
-        self._bus.publish_all(
-            [self._decision(seat, leg) for leg in legs]
-        )  # one is never answered before both are asked
+        # One is never answered before both are asked for.
+        self._bus.publish_all([self._decision(seat, leg) for leg in legs])
 
     def _watch(self) -> Legs:
         if self._legs is None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.clock import SECOND
-from bus.events import CancelRequested, OrderApproved, OrderRefused, TradingStateChanged
+from bus.events import CancelRequested, InstrumentListed, OrderApproved, OrderRefused, TradingStateChanged
 from bus.values import Action, Order, Side, TradingState
 from risk.flatten import NAME, Flatten
 from risk.rules import Limits, looser_than
@@ -275,3 +275,18 @@ def test_a_run_of_rejects_does_not_end_it_before_its_time_is_up():
 
     assert len(closing(world)) == 6
     assert world.gate.state is TradingState.REDUCING
+
+
+def test_what_the_venue_takes_only_in_parts_is_closed_in_parts():
+    world, flatten = a_world()
+    world.market.on_listed(InstrumentListed(world.clock.now, msgspec.structs.replace(SPOT, max_market_size=D("1.5"))))
+    world.hold("2")
+
+    begin(world, flatten)
+    for _ in range(2):
+        world.submit(closing(world)[-1])
+        world.fill(closing(world)[-1])
+        world.wait(0.3)
+
+    assert [one.size for one in closing(world)] == [D("1.5"), D("0.5")]
+    assert halt(world).reason == "alice: flat"
