@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,26 +26,33 @@ TRAVEL = 'model = "uniform", low_ms = 2000, high_ms = 8000'
 @pytest.mark.skipif("ARGUS_CAMPAIGN" not in os.environ, reason="minutes of a market; make campaign")
 @pytest.mark.parametrize("number", range(LINES))
 def test_a_process_killed_beside_the_sandbox_again_and_again_keeps_one_account(tmp_path: Path, number: int):
-    """Each dies at the first moment, from one drawn by seed on, at which orders rest and are on their way."""
+    """Each dies at the first moment, from one drawn by seed on, at which orders rest and are on their way. Where a busy
+    machine was late with it, and none was any more, that was a death like any other and does not count.
+    """
     chance = random.Random(number)
     line: list[Path] = []
     with spawned("--rate", "10") as sandbox:
         config = write_config(tmp_path, sandbox, LADDER, params="rungs = 90", entry=TRAVEL, cancel=TRAVEL)
-        for death in range(KILLS + 1):
+
+        def live(end: Callable[[Daemon], object]) -> Path:
             with Daemon(config, sandbox["clock"]) as daemon:
                 assert daemon.until(armed)
                 time.sleep(chance.uniform(0.0, 1.0))
                 assert daemon.until(ready)
-                daemon.kill() if death < KILLS else daemon.stop()
+                end(daemon)
             session = latest(tmp_path)
             assert session is not None
             line.append(session)
-            if death < KILLS:
-                resting, in_flight = open_at_the_end(session)
-                assert resting >= RESTING, session
-                assert in_flight >= IN_FLIGHT, session
+            return session
 
-    assert len(set(line)) == KILLS + 1
+        kills = 0
+        while kills < KILLS:
+            resting, in_flight = open_at_the_end(live(Daemon.kill))
+            kills += resting >= RESTING and in_flight >= IN_FLIGHT
+            assert len(line) < 2 * KILLS, f"{kills} of {len(line)} deaths came in time"
+        live(Daemon.stop)
+
+    assert len(set(line)) == len(line)
     made = audit(line)
     assert made.fills
     assert records(line[-1], "SessionClosed")
