@@ -190,6 +190,11 @@ class Live:
     def log(self) -> RunLog:
         return self.sitting.log
 
+    @property
+    def unnotified(self) -> str:
+        """Why people are told of nothing at the moment; empty where they are, or where nobody is to be."""
+        return self._notifier.failed if self._notifier is not None else ""
+
     def accept(self, items: Sequence[Input], protocol: VenueProtocol) -> None:
         sitting = self.sitting
         door = sitting.door

@@ -30,6 +30,7 @@ def checks_of(live: Live, lag: Lag, integrity: Integrity) -> list[Check]:
         Check("log", 5.0, _log(live)),
         Check("recording", 5.0, _recording(live)),
         Check("journal", 5.0, _journal(live)),
+        Check("notices", 5.0, _notices(live)),
         Check("integrity", watch.integrity_every_s, integrity.look, slow=True),
     ]
 
@@ -133,5 +134,13 @@ def _journal(live: Live) -> Look:
         if identity_of(path) == known[path]:
             return None
         return Problem("the journal was moved or deleted under us", Level.CRITICAL, "halt")
+
+    return look
+
+
+def _notices(live: Live) -> Look:
+    def look() -> Problem | None:
+        why = live.unnotified
+        return Problem("nobody is notified of anything", Level.WARNING, detail=why) if why else None
 
     return look

@@ -169,7 +169,9 @@ class Outbox:
 
 
 class Notifier:
-    """``say`` and ``beat`` are for the loop and wait for nothing. ``dropped`` counts what found the queue full."""
+    """``say`` and ``beat`` are for the loop and wait for nothing. ``dropped`` counts what found the queue full,
+    ``failed`` says why nothing can be kept at the moment, nor said.
+    """
 
     def __init__(
         self, state_dir: Path, terms: Notify, deliver: Deliver, now: Callable[[], float] = time.monotonic
@@ -218,11 +220,14 @@ class Notifier:
         return lambda event: self.say(words(event))
 
     def _run(self) -> None:
-        try:
-            outbox = Outbox(self._directory / FILE, self._terms, self._deliver)
-        except sqlite3.Error as error:
-            self.failed = str(error)
-            return
+        closing = self._closed
+        while (outbox := self._opened()) is None:
+            if closing:
+                return
+            with self._there:
+                if not self._closed:
+                    self._there.wait(1.0)
+            closing = self._closed
         try:
             while True:
                 closing = self._closed
@@ -234,6 +239,13 @@ class Notifier:
                         self._there.wait(1.0 if wait_s is None else min(wait_s, 1.0))
         finally:
             outbox.close()
+
+    def _opened(self) -> Outbox | None:
+        try:
+            return Outbox(self._directory / FILE, self._terms, self._deliver)
+        except sqlite3.Error as error:
+            self.failed = str(error)
+            return None
 
     def _turn(self, outbox: Outbox, now: float) -> float | None:
         """What a disk that is full does not take now it may take the next time."""

@@ -185,6 +185,20 @@ def test_a_disk_that_takes_nothing_for_a_while_silences_nobody_for_good(tmp_path
     assert phone.titles == ["nothing is recorded any more", "trading is halted"]
 
 
+def test_a_place_that_cannot_be_opened_is_said_and_tried_again(tmp_path, phone):
+    (tmp_path / FILE).mkdir()
+    notifier = Notifier(tmp_path, Notify(), phone).start()
+    while not notifier.failed:
+        notifier.say(Notice("finding", MINOR, "below the level"))  # which has the thread look again
+    (tmp_path / FILE).rmdir()
+
+    notifier.say(Notice("state", GRAVE, "trading is halted"))
+    notifier.close()
+
+    assert phone.titles == ["trading is halted"]
+    assert notifier.failed == ""
+
+
 def test_only_a_missed_heartbeat_is_said_and_once(tmp_path, phone):
     now = [0.0]
     notifier = Notifier(tmp_path, Notify(missed_heartbeat_s=60), phone, lambda: now[0])
