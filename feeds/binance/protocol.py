@@ -130,7 +130,7 @@ class BinanceProtocol:
     def reply(self, url: str, raw: str, local_ns: int) -> Sequence[object]:
         try:
             address = urlsplit(url)
-            if address.path.startswith(self._market.rest):
+            if self._market.rest in address.path:  # behind a proxy something may stand before it
                 if address.path.endswith("/exchangeInfo"):
                     self._instruments.read(raw)
                     self._meet_again()

@@ -260,6 +260,14 @@ def test_a_snapshot_that_makes_no_sense_is_unparsed(url, body):
     assert talk.snapshot(3)[-1] == ("restored", 5)
 
 
+def test_a_reply_is_ours_wherever_a_proxy_has_put_the_venue():
+    talk = Talk()
+    talk.diff(1, 5)
+    url, body = f"https://proxy.example/markets{URLS[SPOT]}", '{"lastUpdateId":3,"bids":[["1","1"]],"asks":[["2","1"]]}'
+
+    assert talk._tell(talk.protocol.reply(url, body, 7))[-1] == ("restored", 5)
+
+
 def test_replies_that_concern_another_market_are_not_ours():
     assert Talk().protocol.reply("/fapi/v1/depth?symbol=BTCUSDT", '{"lastUpdateId":1,"bids":[],"asks":[]}', 1) == ()
     assert Talk().protocol.reply("/api/v3/ticker/24hr", "[]", 1) == ()
