@@ -526,7 +526,11 @@ class Live:
             self._find(f"could not go on in a new session: {error}")
             return str(error)
         before.door.command(rolling.ROLL, who, {"reason": reason, "to": after.session.path.name})
-        handed, across, left = rolling.hand_over(before, self.feeds)
+        try:
+            handed, across, left = rolling.hand_over(before, self.feeds)
+        except Exception as error:  # it may be closed by now and hear nothing more: a start makes its state again
+            before.door.broken = f"it could not be handed over: {type(error).__name__}: {error}"
+            before.log.event("error", "session.failed", exc_info=error)
         if before.door.broken:
             after.abandon("the session before could not be closed")
             self.stop(before.door.broken, ERROR)

@@ -274,6 +274,30 @@ async def test_a_strategy_that_cannot_say_what_it_keeps_is_quarantined_and_the_p
 
 
 @pytest.mark.asyncio
+async def test_a_session_that_ended_and_cannot_be_handed_over_ends_the_process(tmp_path: Path, monkeypatch):
+    """Else it would go on, deaf. The service begins again, from what the session's recording says."""
+    made = world(tmp_path, Market(3).lines())
+    said: list[str] = []
+
+    def rig(live: Live) -> None:
+        def fail() -> None:
+            monkeypatch.setattr(live.feeds[0].protocol, "state", lambda: {}["state"])
+            said.append(live.roll("a test"))
+
+        after(live, {100: fail})
+
+    ended = await made.run_through(rig=rig)
+
+    assert said == ["it could not be handed over: KeyError: 'state'"]
+    assert (ended.exit_code, ended.reason) == (1, said[0])
+    verdict = await verify(Session.open(ended.session))
+    assert verdict.equal, verdict.difference
+    monkeypatch.undo()
+    again = await made.run_through()
+    assert line_to(again.session)[0] == ended.session
+
+
+@pytest.mark.asyncio
 async def test_a_replay_of_the_second_session_knows_the_market_from_its_first_frame(tmp_path: Path):
     made = world(tmp_path, Market(3).lines())
     ended = await made.run_through(rig=lambda live: after(live, {400: rolls(live)}))
