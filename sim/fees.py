@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from bus import money
-from bus.values import Instrument, Liquidity, Side
+from bus.values import ONE, Instrument, Liquidity, Side
 from sim.members import BUY, INVERSE, MAKER, RECEIVED, SPOT
 
 
@@ -38,7 +38,8 @@ def notional(instrument: Instrument, price: Decimal, size: Decimal) -> Decimal:
     """What ``size`` is worth in the asset it is paid in: quote, for inverse contracts base."""
     if instrument.kind is INVERSE:
         return money.divide(size * instrument.multiplier, price)
-    return size * price
+    worth = size * price
+    return worth if instrument.multiplier == ONE else worth * instrument.multiplier
 
 
 def fee(instrument: Instrument, side: Side, price: Decimal, size: Decimal, rate: Decimal) -> tuple[Decimal, str]:

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from bus import money
 from bus.values import ZERO, Instrument, Order, OrderType
+from sim.fees import notional
 from sim.members import INVERSE, LIMIT, MARKET, STOP, STOP_LIMIT, TRAILING_STOP
 from sim.orders import VenueOrder
 
@@ -150,7 +151,7 @@ def _too_small(instrument: Instrument, order: VenueOrder, reference: Reference) 
     if instrument.kind is INVERSE:
         return order.size * instrument.multiplier < instrument.min_notional
     price = order.price or order.terms.stop or money.from_float(reference())
-    return bool(price) and order.size * price < instrument.min_notional
+    return bool(price) and notional(instrument, price, order.size) < instrument.min_notional
 
 
 def _far(instrument: Instrument, price: Decimal, reference: Reference) -> bool:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import ClassVar, Protocol
 
 from bus import money
-from bus.values import ZERO, Instrument, MatchSource, Side
+from bus.values import ONE, ZERO, Instrument, MatchSource, Side
 from sim.liquidity import Level, Offers
 from sim.members import BUY, INVERSE, SELL
 
@@ -77,7 +77,7 @@ class SpreadPlusImpact:
 
     def plan(self, offers: Offers, instrument: Instrument, side: Side, limit: Decimal | None, size: Decimal) -> Plan:
         last = money.from_float(offers.reference())
-        worth = size * (instrument.multiplier if instrument.kind is INVERSE else last)
+        worth = size * instrument.multiplier * (ONE if instrument.kind is INVERSE else last)
         impact = self._impact_bps * money.divide(worth, self._typical_notional)
         away = last * (self._half_spread_bps + impact) * _BPS
         price = money.ceil_to(last + away, instrument.tick)

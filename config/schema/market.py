@@ -34,7 +34,7 @@ class InstrumentTerms(Part):
     max_size: AmountOrZero = Decimal(0)
     max_market_size: AmountOrZero = Decimal(0)
     min_notional: AmountOrZero = Decimal(0)
-    multiplier: Amount = Field(default=Decimal(1), description="quote units in one inverse contract")
+    multiplier: Amount = Field(default=Decimal(1), description="units in a contract: of quote if inverse, else of base")
     maker_fee: FeeRate = Field(
         default=Decimal(0), description="fraction of the notional: 0.001 is 0.1 %, negative is a rebate"
     )
@@ -47,6 +47,12 @@ class InstrumentTerms(Part):
         default=Decimal(0), description="lowest price of an order as a multiple of the market"
     )
     trading: bool = True
+
+    @model_validator(mode="after")
+    def _by_contract(self) -> InstrumentTerms:
+        if self.kind == "spot" and self.multiplier != 1:
+            raise ValueError("a spot instrument trades by the unit: its multiplier is 1")
+        return self
 
     @property
     def venue(self) -> str:

@@ -281,14 +281,14 @@ async def test_a_session_that_ended_and_cannot_be_handed_over_ends_the_process(t
 
     def rig(live: Live) -> None:
         def fail() -> None:
-            monkeypatch.setattr(live.feeds[0].protocol, "state", lambda: {}["state"])
+            monkeypatch.setattr(live.feeds[0].protocol, "state", full)
             said.append(live.roll("a test"))
 
         after(live, {100: fail})
 
     ended = await made.run_through(rig=rig)
 
-    assert said == ["it could not be handed over: KeyError: 'state'"]
+    assert said == ["it could not be handed over: OSError: [Errno 28] no room: 'here'"]
     assert (ended.exit_code, ended.reason) == (1, said[0])
     verdict = await verify(Session.open(ended.session))
     assert verdict.equal, verdict.difference

@@ -71,6 +71,21 @@ def test_fees_are_charged_in_their_own_asset(fact, instrument, side, fee, asset)
         }
 
 
+def test_a_contract_of_ten_units_costs_earns_and_pays_ten_times_what_one_of_one_does():
+    """As the ledger has it (``portfolio/lots.py``)."""
+    tenfold = msgspec.structs.replace(LINEAR, multiplier=D(10))
+    ended = []
+    for instrument in (LINEAR, tenfold):
+        venue = quoted(Venue(instant(**FEES), instrument=instrument, balances={"USDT": D(5000)}))
+        venue.order(BUY, MARKET, "1")
+        locked, fee = holdings(venue)["USDT"][1], venue.last_fill().fee
+        quoted(venue, 119.0, 121.0)
+        venue.order(SELL, MARKET, "1")
+        ended.append((locked, fee, venue.exchange.account.total("USDT") - 5000))
+
+    assert ended[1] == tuple(10 * each for each in ended[0])
+
+
 def test_a_negative_fee_is_a_rebate():
     venue = quoted(Venue(instant(fees=MakerTakerFees(D("-0.001"), D(0))), balances={"USDT": D(100)}))
     venue.order(BUY, LIMIT, "1", "100")
