@@ -302,6 +302,15 @@ def test_the_terms_of_an_instrument_mirror_the_instrument_field_for_field():
     assert set(optional) == {name for name, field in InstrumentTerms.model_fields.items() if not field.is_required()}
 
 
+def test_what_is_traded_by_the_unit_has_no_contracts(tmp_path):
+    words = 'name = "v:A/B"\nsymbol = "AB"\nbase = "A"\nquote = "B"\nsettle = "B"\nmultiplier = 10\nkind = '
+    terms = f"[[trading.instruments]]\n{words}"
+
+    with pytest.raises(ConfigError, match="its multiplier is 1"):
+        load(toml(tmp_path, terms + '"spot"'), [], {})
+    assert load(toml(tmp_path, terms + '"linear"'), [], {}).trading.instruments[0].multiplier == 10
+
+
 def test_the_built_in_instruments_become_instruments():
     table = {i.name: i for i in (msgspec.convert(terms.row(), Instrument) for terms in known_instruments())}
 
