@@ -210,8 +210,9 @@ def build(
         bars.attach(bus)
 
     present = Present(clock, round(trading.limits.missed_after_s * SECOND))
+    present.attach(bus)
     if boot is not None:
-        present.attach(bus)
+        present.follow(bus)
 
     confirmation = _confirmation(trading, clock, bus)
     oversight = Oversight(
@@ -274,6 +275,7 @@ def build(
     )
     gate.oversee(oversight)
     gate.attach(bus)
+    gate.missed = present.missed
     if confirmation is not None:
         runner.stamp = confirmation.stamp
         if council is not None:
@@ -281,7 +283,6 @@ def build(
     operator = Operator(bus, clock, gate, runner, Flatten(clock, gate, ledger, exposure))
     if boot is not None:
         operator.attach(bus)
-        gate.missed = present.missed
     if log is not None:
         log.attach(bus, hearers)
     freshness = Freshness(clock, bus, market, _watched(trading))

@@ -21,6 +21,7 @@ from bus.events import (
     OrderRefused,
     OrderSubmitted,
     PartFailed,
+    PastBar,
     Quote,
     SessionClosed,
     SessionOpened,
@@ -129,6 +130,11 @@ class Idle(Strategy):
         return None
 
 
+class BuysEachBar(Strategy):
+    def on_bar(self, bar: Bar, view: View) -> Wishes:
+        return Intent(bar.instrument, Action.BUY, D(1)) if bar.closed else None
+
+
 def minute(n: int, close: float) -> Bar:
     start = T0 + n * MINUTE
     end = start + MINUTE
@@ -193,6 +199,19 @@ def test_from_intent_to_fill_everything_is_told_in_order() -> None:
     assert session.core.ledger.position(NAME) == 1
     assert session.core.exposure.count() == 0
     assert session.errors == []
+
+
+def test_what_answers_a_bar_of_the_past_is_missed_in_a_replay_too() -> None:
+    """A live session asks for bars to warm up on; its replay hears them in one moment, and may not trade on them."""
+    session = Session(("s", BuysEachBar()), bars={"intervals": ["1m"]})
+    long_ago = T0 - 600 * SECOND
+    past = PastBar(NAME, MINUTE, long_ago, long_ago + MINUTE, 90.0, 91.0, 89.0, 90.0, 1.0, 1, T0 + 2 * SECOND)
+
+    session.hear(quote(99.0, 101.0, 1), trade(100.0, 1), past)
+    session.hear(trade(100.0, 70), trade(100.0, 71))
+
+    assert [refused.rule for refused in session.all(OrderRefused)] == ["missed"]
+    assert [approved.order.intent_id for approved in session.all(OrderApproved)] == ["s-2"]
 
 
 def test_no_order_fills_on_the_event_that_made_it() -> None:
