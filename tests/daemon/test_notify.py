@@ -188,8 +188,9 @@ def test_a_disk_that_takes_nothing_for_a_while_silences_nobody_for_good(tmp_path
 def test_a_place_that_cannot_be_opened_is_said_and_tried_again(tmp_path, phone):
     (tmp_path / FILE).mkdir()
     notifier = Notifier(tmp_path, Notify(), phone).start()
+    turn = threading.Event()
     while not notifier.failed:
-        notifier.say(Notice("finding", MINOR, "below the level"))  # which has the thread look again
+        turn.wait(0.001)  # that of its thread
     (tmp_path / FILE).rmdir()
 
     notifier.say(Notice("state", GRAVE, "trading is halted"))
