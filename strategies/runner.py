@@ -181,7 +181,7 @@ class Runner:
     def restore_pairs(self, state: list[Any]) -> None:
         if state:
             seats = {seat.id: seat for seat in self._seats}
-            self._watch().restore(state, lambda name: partial(self._decide, seats[name]))
+            self._watch().restore(state, lambda name: partial(self._decision, seats[name]))
 
     def _return(self, seat: Seat, state: SeatState) -> None:
         seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id
@@ -389,7 +389,7 @@ class Runner:
         ids = [f"{seat.id}-{seat.emitted + n}" for n in (1, 2)]
         legs = [structs.replace(leg, group=ids[0]) for leg in legs]
         if any(leg.action in ENTRIES for leg in legs):
-            self._watch().watch(seat.id, dict(zip(ids, legs, strict=True)), partial(self._decide, seat))
+            self._watch().watch(seat.id, dict(zip(ids, legs, strict=True)), partial(self._decision, seat))
         # One is never answered before both are asked for.
         self._bus.publish_all([self._decision(seat, leg) for leg in legs])
 

@@ -7,7 +7,9 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from bus.clock import DAY, SECOND
 from bus.events import (
     CancelRequested,
     Decision,
@@ -54,10 +56,22 @@ def asked(pair: PairIntent = ENTRY) -> World:
     return world
 
 
+def gone_on_from(before: World) -> World:
+    """Another session, in the state that one was in."""
+    after = World()
+    after.clock.now = before.clock.now
+    after.seat(Says())
+    after.runner.restore(before.runner.state())
+    after.runner.restore_pairs(json.loads(json.dumps(before.runner.pairs())))
+    return after
+
+
 def answers(world: World) -> list[Any]:
-    """What was decided beyond the two legs."""
+    """What was decided beyond the two legs; None for what another session has decided."""
     return [
-        (e.intent.action.value, e.intent.instrument, e.intent.size)
+        None
+        if e is None
+        else (e.intent.action.value, e.intent.instrument, e.intent.size)
         if isinstance(e, Decision)
         else ("cancel", e.intent_id, e.who)
         if isinstance(e, CancelRequested)
@@ -134,18 +148,73 @@ def test_a_pair_under_way_is_watched_on_after_a_restart(broken: bool) -> None:
     before.hear(submitted("s-1"), submitted("s-2"), filled("s-1", "2", "1"))
     if broken:
         before.hear(OrderRejected(T0, "c-s-2", "-2010", "no margin"))
-    kept = json.loads(json.dumps(before.runner.pairs()))
-    after = World()
-    after.seat(Says())
-    after.runner.restore_pairs(kept)
+    after = gone_on_from(before)
 
     if not broken:
         after.hear(OrderRejected(T0, "c-s-2", "-2010", "no margin"))
     after.hear(filled("s-1", "1"))
 
-    closed = [(d.intent.action.value, d.intent.size) for d in after.decided if isinstance(d, Decision)]
+    closing = [d for d in after.decided if isinstance(d, Decision)]
+    closed = [(d.intent.action.value, d.intent.size) for d in closing]
     assert closed == ([] if broken else [("EXIT_LONG", D(2))]) + [("EXIT_LONG", D(1))]
+    for intent_id, size in [("s-3", "2"), ("s-4", "1")]:
+        after.hear(submitted(intent_id), filled(intent_id, size, side=Side.SELL))
     assert after.runner.pairs() == []
+
+
+FAILS: dict[str, list[Any]] = {
+    "refused": [replace(refused("s-3"), rule="order_rate")],
+    "rejected": [submitted("s-3"), OrderRejected(T0, "c-s-3", "-1001", "overloaded")],
+    "expired": [submitted("s-3"), OrderExpired(T0, "c-s-3", "IOC")],
+    "cancelled": [submitted("s-3"), OrderCancelled(T0, "c-s-3", "by hand")],
+}
+
+
+@pytest.mark.parametrize("fails", FAILS)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_lone_leg_is_asked_to_close_until_it_has(fails: str, restarted: bool) -> None:
+    world = asked()
+    world.hear(submitted("s-1"), filled("s-1", "2"), refused("s-2"), *FAILS[fails])
+    now = world.clock.now
+    if restarted:
+        world = gone_on_from(world)
+        world.decided[:] = [None] * 4
+
+    world.clock.turn(now + SECOND - 1)
+    assert len(answers(world)) == 2
+    world.clock.turn(now + SECOND)
+    assert answers(world)[2:] == [("EXIT_LONG", BTC.name, D(2))]
+
+    again = world.decided[-1].intent_id
+    world.hear(submitted(again), filled(again, "1.5", "0.5", side=Side.SELL), OrderExpired(T0, f"c-{again}", "IOC"))
+    world.clock.turn(now + 60 * SECOND)
+    assert answers(world)[3:] == [("EXIT_LONG", BTC.name, D("0.5"))]
+
+    last = world.decided[-1].intent_id
+    world.hear(submitted(last), filled(last, "0.5", side=Side.SELL))
+    assert world.runner.pairs() == []
+
+
+def test_a_lone_leg_of_which_nothing_is_left_to_close_is_let_be() -> None:
+    """Somebody closed it by hand, or less than a lot is left: the translator says so."""
+    world = asked()
+    world.hear(submitted("s-1"), filled("s-1", "2"), refused("s-2"))
+
+    world.hear(replace(refused("s-3"), rule="translator", reason="nothing to close"))
+    world.clock.turn(world.clock.now + DAY)
+
+    assert len(answers(world)) == 2
+    assert world.runner.pairs() == []
+
+
+def test_who_is_refused_for_long_is_asked_seldom() -> None:
+    world = asked()
+    world.bus.subscribe(Decision, lambda one: world.bus.publish(replace(refused(one.intent_id), rule="kill_switch")))
+    world.hear(submitted("s-1"), filled("s-1", "2"), refused("s-2"))
+
+    world.clock.turn(world.clock.now + DAY)
+
+    assert 20 < len(answers(world)) < 40, "a second later, then two, at last once an hour"
 
 
 def test_both_legs_refused_is_one_broken_pair_and_nothing_to_take_back() -> None:
