@@ -6,6 +6,9 @@ stance, for ``stands_bars`` bars or to the intent's own horizon; who never spoke
 quarantined abstains. Votes join on the bar (instrument, interval, end), and the council hears the bar after its last
 voter, so nothing is waited for and nothing comes late.
 
+An exit stands until it has come about: one that was refused, or ended unfilled, is asked for again with the next bar,
+while the votes still want it.
+
 How votes are counted is in ``votes.py``.
 """
 
@@ -25,6 +28,7 @@ from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged, OrderF
 from bus.values import Action, Ballot, Kind, Side
 from portfolio.lots import RoundTrips
 from strategies.calibration import Calibration
+from strategies.exits import Exits
 from strategies.feedback import Change, Feedback, Terms
 from strategies.port import View, Witness
 from strategies.votes import AFTER, FLAT, LEAVING, LONG, SHORT, Support, blend, of, support, verdict
@@ -174,6 +178,7 @@ class Council:
         self._bar: tuple[str, int, int] | None = None
         self._version = 0
         self._asked: dict[str, tuple[int, float | None, float | None]] = {}
+        self._exits = Exits(self._still_there)
         self.emitted = 0
 
     def state(self) -> dict[str, Any]:
@@ -183,6 +188,7 @@ class Council:
         return {
             "emitted": self.emitted,
             "asked": {instrument: list(asked) for instrument, asked in self._asked.items()},
+            "exits": self._exits.state(),
             "tables": [
                 [
                     *series,
@@ -202,6 +208,7 @@ class Council:
             instrument: (direction, exposure, size)
             for instrument, (direction, exposure, size) in state["asked"].items()
         }
+        self._exits.restore(state["exits"])
         for instrument, interval_ns, bars, taken, stances in state["tables"]:
             table = self._table(instrument, interval_ns)
             table.bars, table.verdict = bars, taken
@@ -230,6 +237,7 @@ class Council:
     def attach(self, bus: Bus) -> None:
         """After the last voter: whoever hears the bar earlier has voted on it when it gets here."""
         bus.subscribe(Bar, self.on_bar)
+        self._exits.attach(bus)
         if self._feedback is not None:
             bus.subscribe(OrderFilled, self.on_fill)
 
@@ -255,7 +263,7 @@ class Council:
                 spoken = self._spoken
             self._spoken = {}
         regime, present = self._regime_of(bar), sum(map(_IS_ACTIVE, table.seats))
-        intent = None
+        intent, standing = None, self._asked.get(bar.instrument)
         if spoken or not table.counted(bar, regime, present, self._version):
             table.regime, table.present = regime, present
             intent = self._count(table, spoken, bar)
@@ -264,6 +272,8 @@ class Council:
             id = self._view.last_intent_id = f"{NAME}-{self.emitted}"
             if self.stamp is not None:
                 intent = self.stamp(intent)
+            if standing is not None and intent.action in LEAVING:
+                self._exits.follow(id, [bar.instrument, *standing])
             self._bus.publish(Decision(self._clock.now, id, NAME, intent))
         if self._witness is not None:
             if intent is not None:
@@ -395,11 +405,23 @@ class Council:
             reason=f"{len(behind)} of {len(ballots)}: {names}",
         )
 
+    def _still_there(self, exit: Sequence[Any]) -> None:
+        """An exit did not come about: what was asked for before it stands, and the next bar is counted again."""
+        instrument, direction, exposure, size = exit
+        self._asked[instrument] = (direction, exposure, size)
+        self._version += 1
+        for (name, _), table in self._tables.items():
+            if name == instrument:
+                table.verdict = None
+
     def _is_there(self, instrument: str, target: int) -> bool:
-        """Whether what is held, or on its way, is what ``target`` means."""
+        """Whether what is held, or on its way, is what ``target`` means. Less than a lot is nothing."""
         held = self._view.position(instrument)
         for order in self._view.open_orders(instrument):
             held += order.leaves if order.order.side is Side.BUY else -order.leaves
+        known = self._view.instruments.get(instrument)
+        if known is not None and abs(held) < known.lot:
+            return target == FLAT
         return (held > 0) - (held < 0) == target
 
     def _is_spot(self, instrument: str) -> bool:

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged
+from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged, OrderExpired, OrderRefused
 from bus.values import Action, Ballot, Kind
 from portfolio.lots import RoundTrips
 from strategies.council import Council, Rules
 from strategies.feedback import Terms
 from strategies.port import Strategy, View, Wishes
 from strategies.votes import FLAT, LONG, RULES, SHORT, blend, of, support, verdict
-from tests.strategies.world import BTC, MINUTE, Says, World, bar, filled, order, trade
+from tests.strategies.world import BTC, MINUTE, Says, World, bar, filled, order, submitted, trade
 
 ENTER, EXIT, SELL_SHORT, HOLD = Action.ENTER_LONG, Action.EXIT_LONG, Action.ENTER_SHORT, Action.HOLD
 
@@ -387,6 +387,66 @@ def test_a_forming_bar_is_nobody_s_business():
     room.hear(bar(0, closed=False))
 
     assert (room.votes, room.reasons, room.decided) == ([], [], [])
+
+
+# --- an exit stands until it has come about --------------------------------------------------------------------
+
+
+def entered(*scripts: Script) -> Room:
+    """Long of two, by everybody's vote on the first bar."""
+    room = Room(*(scripts or [Script(ENTER), Script(ENTER), Script(ENTER)]), stands_bars=2)
+    room.hear(trade(), bar(0))
+    room.open(order("council-1", "council"))
+    room.hear(filled("council-1", "council"))
+    return room
+
+
+def came_to_nothing(room: Room, how: str) -> None:
+    if how in ("order_rate", "translator"):
+        room.hear(OrderRefused(room.clock.now, "council-2", "council", BTC.name, how, "6 > 5", []))
+    else:
+        room.hear(submitted("council-2"), OrderExpired(room.clock.now, "c-council-2", how))
+
+
+@pytest.mark.parametrize(("how", "again"), [("order_rate", 1), ("IOC", 1), ("translator", 0)])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_exit_that_came_to_nothing_is_asked_for_again_while_it_is_wanted(how: str, again: int, restarted: bool):
+    room = entered()
+    room.hear(*(bar(n) for n in range(1, 5)))
+    assert [action for _, action in room.actions] == [ENTER, EXIT], "its support has run out"
+    if restarted:
+        room.council.restore(msgspec.json.decode(msgspec.json.encode(room.council.state())))
+
+    came_to_nothing(room, how)
+    room.hear(*(bar(n) for n in range(5, 12)))
+
+    assert [action for _, action in room.actions] == [ENTER, EXIT] + [EXIT] * again
+
+
+def test_an_exit_is_not_asked_for_again_where_its_reason_is_gone():
+    room = entered(Script(ENTER, None, None, None, None, ENTER))
+    room.hear(*(bar(n) for n in range(1, 5)))
+
+    came_to_nothing(room, "order_rate")
+    room.hear(bar(5), bar(6))
+
+    assert [action for _, action in room.actions] == [ENTER, EXIT]
+
+
+@pytest.mark.parametrize(("word", "asked"), [(EXIT, []), (ENTER, [ENTER])])
+def test_less_than_a_lot_is_no_position(word: Action, asked: list[Action]):
+    """There is nothing to leave, and what was wanted is not there."""
+    first = EXIT if word is EXIT else None
+    room = Room(Script(ENTER, first, word), stands_bars=9)
+    room.hear(trade(), bar(0))
+    room.open(order("council-1", "council"))
+    room.hear(filled("council-1", "council", "0.0000000001"))
+    room.hear(bar(1))
+    before = len(room.actions)
+
+    room.hear(bar(2))
+
+    assert [action for _, action in room.actions[before:]] == asked
 
 
 @pytest.mark.parametrize("rule", ["hedge", "realised", ""])
