@@ -304,7 +304,8 @@ def budget(look: Look) -> Measure:
     for name in names:
         low, high = own_reach(extra.books, extra.exposure, order.strategy, name, besides=order.intent_id)
         if name == order.instrument:
-            low, high = (low, high + order.size) if order.side is _BUY else (low - order.size, high)
+            leaves = look.proposal.leaves  # what has filled is in the books
+            low, high = (low, high + leaves) if order.side is _BUY else (low - leaves, high)
             if high <= ZERO if order.side is _BUY else low >= ZERO:
                 return ZERO, cap
         if worst := max(abs(low), abs(high)):

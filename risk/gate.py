@@ -202,7 +202,7 @@ class Gate:
             price = replaced.price or translator.exact(mid)
             reach = self._exposure.position_if_all_fill(instrument.name)
             replacing = open_order.leaves + open_order.filled  # totals: what has filled is in both, and held already
-            proposal = self._proposal(replaced, instrument, mid, price, reach, replacing)
+            proposal = self._proposal(replaced, instrument, mid, price, reach, replacing, open_order.filled)
         except Unsizable as why:
             self._refuse(request.intent_id, request.strategy, order.instrument, "translator", str(why))
             return
@@ -332,6 +332,7 @@ class Gate:
         price: Decimal,
         reach: Reach,
         replacing: Decimal = ZERO,
+        filled: Decimal = ZERO,
     ) -> Proposal:
         lowest, highest = reach
         if order.reduce_only:
@@ -359,6 +360,8 @@ class Gate:
             mid,
             now - self._market.heard_ns(order.instrument),
             now,
+            replacing,
+            filled,
         )
 
     # --- answers ------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ class Portfolio:
             if not one.order.reduce_only and one.intent_id != order.intent_id:
                 yield Resting(one.order.side, one.leaves, one.price)
         if name == order.instrument and not order.reduce_only:
-            yield Resting(order.side, order.size, order.price)
+            yield Resting(order.side, self._proposal.leaves, order.price)
 
     def _closing(self, name: str, held: Decimal) -> Decimal:
         """How much of what is held orders that only reduce may close."""
@@ -154,7 +154,7 @@ class Portfolio:
             if one.order.reduce_only and one.order.side is way_out and one.intent_id != order.intent_id
         ]
         if name == order.instrument and order.reduce_only and order.side is way_out:
-            sizes.append(order.size)
+            sizes.append(self._proposal.leaves)
         return min(sum(sizes, ZERO), abs(held))
 
     def _names(self) -> list[str]:

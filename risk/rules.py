@@ -42,7 +42,8 @@ class Proposal(msgspec.Struct, gc=False):
 
     ``position_after`` and ``notional_after`` are the worst case on the order's side once everything open fills, in base
     units and in quote; ``reduces`` says that it can only make the position smaller; ``drawdown`` is the fraction of the
-    session's start that is lost, infinite where nobody can say.
+    session's start that is lost, infinite where nobody can say. ``replacing`` is the total that a replacement takes the
+    place of, 0 where the order is a new one, and ``filled`` what of it the ledger has already.
     """
 
     order: Order
@@ -56,6 +57,13 @@ class Proposal(msgspec.Struct, gc=False):
     mid: float
     age_ns: int
     now: int
+    replacing: Decimal = ZERO
+    filled: Decimal = ZERO
+
+    @property
+    def leaves(self) -> Decimal:
+        """The most of the order that may still fill."""
+        return max(ZERO, self.order.size - self.filled)
 
 
 NO_ORDER = Proposal(
@@ -137,8 +145,9 @@ def order_rate(p: Proposal, limits: Limits, standing: Standing) -> Measure:
     return (limits.max_orders + 1 if full else 0), limits.max_orders
 
 
-def open_orders(_: Proposal, limits: Limits, standing: Standing) -> Measure:
-    return standing.open_orders() + 1, limits.max_open_orders
+def open_orders(p: Proposal, limits: Limits, standing: Standing) -> Measure:
+    """With this one, unless it takes the place of one that is counted already."""
+    return standing.open_orders() + (0 if p.replacing else 1), limits.max_open_orders
 
 
 KILL_SWITCH = "kill_switch"
@@ -193,7 +202,7 @@ def all_kept(p: Proposal, limits: Limits, standing: Standing) -> bool:
         and p.age_ns <= limits.stale_data_threshold_s * SECOND
         and (order.price is None or abs(to_float(order.price) - p.mid) / p.mid * 10_000 <= limits.price_collar_bps)
         and (len(recent) < limits.max_orders or p.now - recent[0] >= limits.max_orders_window_s * SECOND)
-        and standing.open_orders() < limits.max_open_orders
+        and standing.open_orders() + (0 if p.replacing else 1) <= limits.max_open_orders
     )
 
 

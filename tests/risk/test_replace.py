@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal as D
+from typing import Any
 
 import pytest
 
 from bus.events import OrderRefused, OrderReplaced, ReplaceApproved, ReplaceRequested
 from bus.values import Action
+from tests.risk import test_extra as extra
 from tests.risk.world import PERP, World
 
 BUY = Action.BUY
@@ -127,3 +129,44 @@ def test_a_way_out_that_has_partly_filled_is_still_one_and_may_be_moved() -> Non
     replace(world, order.intent_id, limit=D(101))
 
     assert world.one(ReplaceApproved).price == 101
+
+
+def test_at_the_limit_of_open_orders_one_of_them_may_be_moved() -> None:
+    world = World(max_open_orders=1)
+    order = world.approve(BUY, D(5), limit=D(99))
+
+    replace(world, order.intent_id, limit=D(98))
+
+    assert world.all(OrderRefused) == []
+    assert world.one(ReplaceApproved).price == 98
+    assert world.refuse(BUY, D(5), limit=D(99)).rule == "open_orders"
+
+
+@pytest.mark.parametrize(
+    ("rule", "limits", "most"),
+    [
+        ("budget", {"budgets": {"s": D(1_000)}}, D(10)),
+        ("money_at_risk", {"max_money_at_risk": D(100), "stress": D("0.1")}, D(10)),
+    ],
+)
+def test_what_has_filled_of_an_order_counts_once_in_every_rule(rule: str, limits: Any, most: D) -> None:
+    """Ten were allowed, four of them have filled: ten they may be again, at another price, and no more."""
+    world = extra.world(**limits)
+    order = world.approve(BUY, D(10), PERP, limit=D(100))
+    world.fill(order, size=D(4))
+
+    replace(world, order.intent_id, limit=D("99.5"))
+    assert world.all(OrderRefused) == []
+
+    replace(world, order.intent_id, size=most + 1)
+    assert world.one(OrderRefused).rule == rule
+
+
+def test_a_total_below_what_has_filled_leaves_nothing_to_fill() -> None:
+    world = extra.world(budgets={"s": D(1_000)})
+    order = world.approve(BUY, D(10), PERP, limit=D(100))
+    world.fill(order, size=D(4))
+
+    replace(world, order.intent_id, size=D(3))
+
+    assert world.all(OrderRefused) == []
