@@ -68,16 +68,27 @@ def panic(directory: Path, tell: Callable[[str], object] = lambda _: None) -> di
         step(f"{directory} is no state directory: nothing ever ran there")
         return {"exit_code": _NEVER, "steps": steps, "pid": None, "orders": [], "positions": {}}
     lock = directory / "lock"
-    pid = _holder(lock)
+    try:
+        pid = _holder(lock)
+    except OSError as error:
+        step(f"{lock} cannot be looked at ({error.strerror}): run this as whom the process runs as")
+        return {"exit_code": _STILL_THERE, "steps": steps, "pid": None, "orders": [], "positions": {}}
     if pid is None:
         step("nothing runs there")
     else:
-        step(f"process {pid} holds {lock}")
+        step(f"process {pid or 'of unknown number'} holds {lock}")
         _end(directory, pid, lock, step)
     gone = _holder(lock) is None
-    words = last_words(directory, ended=pid is not None)
-    orders, positions = words.get("orders", []), words.get("positions", {})
-    step(f"open when it ended: {len(orders)} orders, {len(positions)} positions" if gone else f"{pid} is STILL THERE")
+    if not gone:
+        step(f"{pid or 'it'} is STILL THERE")
+    orders, positions = [], {}
+    try:
+        words = last_words(directory, ended=pid is not None)
+        orders, positions = words["orders"], words["positions"]
+        if gone:
+            step(f"open when it ended: {len(orders)} orders, {len(positions)} positions")
+    except (OSError, ValueError, LookupError) as error:
+        step(f"what was open is NOT known: {error}")
     for one in orders:
         step(f"  open: {one['side']} {one['leaves']} {one['instrument']} ({one['client_id']})")
     return {
@@ -103,6 +114,9 @@ def _end(directory: Path, pid: int, lock: Path, step: Callable[[str], object]) -
         if _free(lock, ENDS_S):
             step("it halted and ended")
             return
+    if not pid:
+        step(f"{lock} does not say whose it is: end that process by hand (fuser {lock})")
+        return
     for number, within_s in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, KILL_S)):
         step(f"{number.name} to {pid}")
         try:
@@ -144,9 +158,11 @@ def _ask(directory: Path) -> str:
 
 
 def _holder(lock: Path) -> int | None:
-    """The process that holds the lock, by its own word; None where nobody does."""
+    """The process that holds the lock, by its own word, 0 where that names none; None where nobody holds it. Raises
+    OSError where it cannot be opened.
+    """
     try:
-        fd = os.open(lock, os.O_RDWR)
+        fd = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
@@ -158,7 +174,8 @@ def _holder(lock: Path) -> int | None:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
             word = os.pread(fd, 32, 0).decode(errors="replace").strip()
-            return int(word) if word.isdecimal() else -1
+            # Neither everybody (-1), nor our own group (0), nor init is ever meant.
+            return pid if word.isdecimal() and (pid := int(word)) > 1 else 0
         return None
     finally:
         os.close(fd)
@@ -178,13 +195,13 @@ def _free(lock: Path, within_s: float) -> bool:
 
 def last_words(directory: Path, *, ended: bool) -> dict[str, Any]:
     """What the latest session said at its end; written for it where it said nothing, and where it was ``ended`` by us,
-    saying so: then the next start takes back what it left. Never changes what it said.
+    saying so: then the next start takes back what it left. Never changes what it said. Raises OSError, and ValueError
+    for a file that is damaged.
     """
-    session = Path(json.loads((directory / "state.json").read_text("utf-8"))["session"])
+    session = _session_of(directory / "state.json")
     path = session / "last_words.json"
     if path.is_file():
-        said: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return said
+        return _said(path)
     reason = "panic: the process was ended" if ended else "killed: it left no word"
     words: dict[str, Any] = {"session": session.name, "reason": reason, "exit_code": None, "state": None}
     found: list[str] = []
@@ -201,6 +218,25 @@ def last_words(directory: Path, *, ended: bool) -> dict[str, Any]:
         os.fsync(file.fileno())
     beside.replace(path)
     return words
+
+
+def _session_of(state: Path) -> Path:
+    kept = json.loads(state.read_text("utf-8"))
+    if not isinstance(kept, dict) or not isinstance(kept.get("session"), str):
+        raise ValueError(f"{state} is damaged: it names no session")
+    return Path(kept["session"])
+
+
+def _said(path: Path) -> dict[str, Any]:
+    said = json.loads(path.read_text("utf-8"))
+    orders = said.get("orders", []) if isinstance(said, dict) else None
+    positions = said.get("positions", {}) if isinstance(said, dict) else None
+    named = {"side", "leaves", "instrument", "client_id"}
+    if not isinstance(orders, list) or not isinstance(positions, dict):
+        raise ValueError(f"{path} is damaged; argus export makes it again")
+    if not all(isinstance(one, dict) and named <= one.keys() for one in orders):
+        raise ValueError(f"{path} is damaged: an order in it lacks one of {', '.join(sorted(named))}")
+    return {**said, "orders": orders, "positions": positions}
 
 
 def what_was_open(journal: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal as D
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +38,7 @@ ROOT = PANIC.parents[2]
 STUCK = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from bus import money
 from tests.daemon.flood import Running
 
@@ -162,6 +166,58 @@ def test_of_an_order_that_was_moved_it_names_what_had_not_filled_before(tmp_path
 
     assert [(one["price"], one["leaves"]) for one in orders] == [("98", "8")]
     assert held == {"v:BTC/USDT": "4"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"session": 3}', "\xff", '{"session": "gone"}'])
+def test_where_nobody_can_say_which_session_it_was_that_is_said(outside: Path, capsys, text: str):
+    (outside / "state.json").write_bytes(text.encode("latin-1"))
+
+    assert panic.main(["--state-dir", "."]) == 0, "nothing runs there, and that is what was asked for"
+    assert "what was open is NOT known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"orders": [{}]}', '{"orders": 3}', '{"positions": []}'])
+def test_last_words_that_are_damaged_are_said_to_be(outside: Path, capsys, text: str):
+    (outside / "state.json").write_text(json.dumps({"session": "."}))
+    (outside / "last_words.json").write_text(text)
+
+    assert panic.main(["--state-dir", "."]) == 0
+    assert "what was open is NOT known" in capsys.readouterr().err
+    assert (outside / "last_words.json").read_text() == text
+
+
+@pytest.mark.parametrize("word", ["", "-1", "0", "1", "somebody"])
+def test_nobody_is_ended_where_the_lock_names_no_process(outside: Path, capsys, monkeypatch, word: str):
+    """kill(-1) would end everything that may be ended, and kill(0) who is asking."""
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, _number: killed.append(pid))
+    (outside / "state.json").write_text(json.dumps({"session": "."}))
+    (outside / "last_words.json").write_text("{}")
+    lock = outside / "lock"
+    lock.write_text(word)
+
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert panic.main(["--state-dir", "."]) == 1
+
+    assert killed == []
+    assert "end that process by hand" in capsys.readouterr().err
+
+
+def test_a_lock_that_may_not_be_opened_is_nobodys_proof_of_an_end(outside: Path, capsys, monkeypatch):
+    (outside / "state.json").write_text(json.dumps({"session": "."}))
+    (outside / "lock").write_text("4711")
+    opened = os.open
+
+    def refuse(path: Any, *words: Any, **more: Any) -> int:
+        if str(path) == "lock":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *words, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+    assert panic.main(["--state-dir", "."]) == 1
+    assert "run this as whom the process runs as" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--state-dir", "nowhere"], 3), (["--config", "nowhere.toml"], 2)])
