@@ -52,6 +52,7 @@ def render(name: str, place: Place) -> str:
     text = (SOURCE / name).read_text("utf-8")
     if name in FILES[ELSEWHERE]:
         return text
+    # What ProtectHome= hides (systemd.exec(5)).
     at_home = any(path.startswith(("/home/", "/root/")) for path in (place.python, place.packages, place.argus))
     words = {
         OPT.argus: place.argus,

@@ -195,7 +195,7 @@ def test_a_reader_who_leaves_takes_nothing_with_him_from_a_journal_that_is_force
                 came.append(chain.seq)
                 assert len(list(journal.read(chain.path))) == chain.seq
 
-        chain.commit = commit_and_let_somebody_look  # type: ignore[method-assign]
+        chain.commit = commit_and_let_somebody_look  # type: ignore[method-assign]  # the journal is real, he looks on
 
     ended = asyncio.run(world.run_through(rig=rig))
 
@@ -236,7 +236,7 @@ def takes_nothing(live: Live, *inserts: int) -> None:
 
         close = db.close
 
-    live.door.journal._db = Full()  # type: ignore[assignment]
+    live.door.journal._db = Full()  # type: ignore[assignment]  # as much of SQLite as a commit needs
 
 
 def test_a_journal_that_takes_nothing_for_a_while_has_no_hole_when_it_takes_something_again(tmp_path):
@@ -281,7 +281,7 @@ def test_a_journal_that_cannot_be_closed_keeps_nobody_from_the_last_words(tmp_pa
                     raise full()
                 return db.execute(*words)
 
-        live.door.journal._db = Full()  # type: ignore[assignment]
+        live.door.journal._db = Full()  # type: ignore[assignment]  # as much of SQLite as a commit needs
 
     ended = asyncio.run(world.run_through(rig=fail))
 

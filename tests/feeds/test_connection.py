@@ -120,7 +120,7 @@ async def test_a_moment_without_a_word_is_no_silence_however_old_the_socket():
         (bench,) = there.benches
         bench.feed.unfit = tuple
         await there.pass_time(19)
-        there.sandbox.venues["binance"].control = lambda *_: None  # type: ignore[method-assign]
+        there.sandbox.venues["binance"].control = lambda *_: None  # type: ignore[method-assign]  # deaf to pings
         bench.feed.lines[0].connection.send(['{"method":"LIST_SUBSCRIPTIONS","id":99}'])
         await there.pass_time(0.8)
         for connection in there.sandbox.connections.values():

@@ -142,6 +142,17 @@ def test_at_the_limit_of_open_orders_one_of_them_may_be_moved() -> None:
     assert world.refuse(BUY, D(5), limit=D(99)).rule == "open_orders"
 
 
+def test_a_replacement_at_that_limit_is_refused_for_what_is_wrong_with_it() -> None:
+    world = World(max_open_orders=1, max_notional=D(1_000))
+    order = world.approve(BUY, D(5), limit=D(99))
+
+    replace(world, order.intent_id, size=D(50))
+
+    refused = world.one(OrderRefused)
+    assert refused.rule == "max_notional"
+    assert {check.rule for check in refused.checks if not check.passed} == {"max_notional"}
+
+
 @pytest.mark.parametrize(
     ("rule", "limits", "most"),
     [

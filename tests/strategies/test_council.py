@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.events import Bar, CouncilVoted, Decision, Intent, IntentLogged, OrderExpired, OrderRefused
-from bus.values import Action, Ballot, Kind
+from bus.values import Action, Ballot, Kind, Side
 from portfolio.lots import RoundTrips
 from strategies.council import Council, Rules
 from strategies.feedback import Terms
@@ -404,11 +404,14 @@ def entered(*scripts: Script) -> Room:
 def came_to_nothing(room: Room, how: str) -> None:
     if how in ("order_rate", "translator"):
         room.hear(OrderRefused(room.clock.now, "council-2", "council", BTC.name, how, "6 > 5", []))
-    else:
-        room.hear(submitted("council-2"), OrderExpired(room.clock.now, "c-council-2", how))
+        return
+    room.hear(submitted("council-2"))
+    if how == "after half of it":
+        room.hear(msgspec.structs.replace(filled("council-2", "council", "1", "1"), side=Side.SELL))
+    room.hear(OrderExpired(room.clock.now, "c-council-2", how))
 
 
-@pytest.mark.parametrize(("how", "again"), [("order_rate", 1), ("IOC", 1), ("translator", 0)])
+@pytest.mark.parametrize(("how", "again"), [("order_rate", 1), ("IOC", 1), ("after half of it", 1), ("translator", 0)])
 @pytest.mark.parametrize("restarted", [False, True])
 def test_an_exit_that_came_to_nothing_is_asked_for_again_while_it_is_wanted(how: str, again: int, restarted: bool):
     room = entered()
