@@ -93,7 +93,7 @@ AT_THE_END = {f"daemon.reading.{name}" for name in ("calibration", "export", "na
 IN_EVERY_STRATEGY = {
     f"strategies.{name}"
     for name in (
-        *("calibration", "council", "feedback", "history", "indicators", "legs", "load", "port", "provenance"),
+        *("calibration", "council", "exits", "feedback", "history", "indicators", "legs", "load", "port", "provenance"),
         *("regime", "runner", "votes"),
     )
 }
