@@ -16,7 +16,7 @@ PROJECT := $(VENV)/.stamp-project
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench soak faults campaign why lock format clean
+.PHONY: help demo test check bench soak faults campaign ordeals why lock format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,11 @@ faults: $(DEV) $(PROJECT) ## an hour of the feed's time in three minutes, in whi
 	$(BIN)/python -m benchmarks.faults $(if $(SEED),--seed $(SEED)) $(if $(VENUE),--venue $(VENUE))
 
 campaign: $(DEV) $(PROJECT) ## the property tests, with 20,000 examples each
-	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -m property --hypothesis-profile=campaign
+	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -m property --hypothesis-profile=campaign -n $(JOBS) --dist worksteal
+
+# One at a time: most of them judge by the clock.
+ordeals: $(DEV) $(PROJECT) ## kill, stop, flood and roll over real daemons, hundreds of times
+	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -m ordeal
 
 why: $(DEV) $(PROJECT) ## ask `argus why` about 200 bars of each of three sessions, and try every answer
 	ARGUS_CAMPAIGN=1 $(BIN)/python -m pytest -q -s tests/daemon/test_why_campaign.py

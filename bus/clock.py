@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from heapq import heappop, heappush
 
+import msgspec
+
 NEVER = 1 << 63
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -19,14 +21,11 @@ DAY = 24 * HOUR
 Callback = Callable[[], object]
 
 
-class Timer:
+class Timer(msgspec.Struct, eq=False):
     """A callback due at ``when``. Cancelled ones stay in the heap and are skipped when their time comes."""
 
-    __slots__ = ("callback", "when")
-
-    def __init__(self, when: int, callback: Callback) -> None:
-        self.when = when
-        self.callback: Callback | None = callback
+    when: int
+    callback: Callback | None
 
     def cancel(self) -> None:
         self.callback = None

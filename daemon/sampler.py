@@ -12,6 +12,7 @@ from typing import Any
 
 from bus.clock import SECOND, Clock
 from bus.market import Market
+from bus.money import to_float
 from portfolio.equity import CannotValue, Equity
 from portfolio.ledger import Ledger
 
@@ -59,15 +60,14 @@ class Sampler:
         self.start()
 
     def _sample(self) -> Sample:
-        market = self._market
+        market, gross = self._market, 0.0
         try:
             equity = self._equity.value_float()
         except CannotValue:
             equity = math.nan
-        gross = sum(
-            abs(float(position.size * position.multiplier)) * (1.0 if position.inverse else market.mark(name))
-            for name, position in self._ledger.positions.items()
-            if position.lots
-        )
+        for name, position in self._ledger.positions.items():
+            if position.lots:
+                size = abs(to_float(position.size if position.single else position.size * position.multiplier))
+                gross += size if position.inverse else size * market.mark(name)
         heard = market.trades or market.bars or market.quotes
         return self._clock.now, equity, gross, {name: market.last(name) for name in heard}

@@ -20,7 +20,7 @@ The session starts when the account can first be valued after the first market e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -43,6 +43,7 @@ _MOVES = 4_096
 _SELL = Side.SELL
 _NO_BAND = math.inf, -math.inf
 _CENT = 5e-324  # the smallest price there is
+_SOURCES = (MarkPrice, Trade, Bar, Quote)  # of a mark, in the order in which market.mark prefers them
 
 
 class _Alarm:
@@ -56,15 +57,16 @@ class _Alarm:
 class Held:
     """Something whose mark moves equity: by ``weight`` per unit of price, or None where it is not that simple.
 
-    ``price`` is its mark and ``counted`` the one by which it is in the watched value. Nothing need be done about a mark
-    from ``low`` to ``high``.
+    ``price`` is its mark and ``counted`` the one by which it is in the watched value; ``source`` is the kind of event
+    that sets it. Nothing need be done about a mark from ``low`` to ``high``.
     """
 
-    __slots__ = ("counted", "high", "low", "price", "weight")
+    __slots__ = ("counted", "high", "low", "price", "source", "weight")
 
-    def __init__(self, price: float, weight: float | None) -> None:
+    def __init__(self, price: float, weight: float | None, source: type) -> None:
         self.price = self.counted = price
         self.weight = weight
+        self.source = source
         self.low, self.high = _NO_BAND
 
 
@@ -87,7 +89,7 @@ class Equity:
         self._market = market
         self._clock = clock
         self._valuation = Valuation(ledger, market, asset)
-        self._watching: list[Subscription] = []  # in the order in which market.mark prefers them
+        self._watching: list[Subscription] = []  # by _SOURCES
         self._waiting: list[Subscription] = []
         self._worth: _Worth | None = None
         self.sheet: Sheet | None = None
@@ -95,7 +97,6 @@ class Equity:
         self._is_waiting = True
         self._heard_depth = 0
         self._held: dict[str, Held] = {}
-        self._marks = market.marks
         self._value = math.nan
         self._cannot: str | None = None
         self._begun_ns: int | None = None
@@ -120,14 +121,10 @@ class Equity:
         """After the market and the ledger, before anyone who asks for equity."""
         bus.subscribe(OrderFilled, self._on_fill)
         bus.subscribe(FundingPaid, self._on_funding)
-        handlers: tuple[tuple[type, Callable[..., None]], ...] = (
-            (MarkPrice, self._on_mark),
-            (Trade, self._on_trade),
-            (Bar, self._on_bar),
-            (Quote, self._on_quote),
-        )
-        self._watching = [bus.subscribe(event, handler, active=False) for event, handler in handlers]
-        self._waiting = [bus.subscribe(event, self._on_anything) for event, _ in handlers]
+        handlers: tuple[Callable[..., None], ...] = self._on_mark, self._on_trade, self._on_bar, self._on_quote
+        for event, handler in zip(_SOURCES, handlers, strict=True):
+            self._watching.append(bus.subscribe(event, handler, active=False))
+        self._waiting = [bus.subscribe(event, self._on_anything) for event in _SOURCES]
         bus.subscribe(MarketResumed, self._on_anything)
 
     def value(self) -> Decimal:
@@ -262,7 +259,7 @@ class Equity:
 
     def _on_trade(self, trade: Trade) -> None:
         held = self._held.get(trade.instrument)
-        if held is None or trade.instrument in self._marks:
+        if held is None or (held.source is not Trade and not _sets(Trade, held)):
             return
         price = trade.price
         if held.low <= price <= held.high:
@@ -272,12 +269,12 @@ class Equity:
 
     def _on_mark(self, event: MarkPrice) -> None:
         held = self._held.get(event.instrument)
-        if held is not None and event.mark != held.price:
+        if held is not None and _sets(MarkPrice, held) and event.mark != held.price:
             self._move(held, event.mark)
 
     def _on_bar(self, bar: Bar) -> None:
         held = self._held.get(bar.instrument)
-        if held is None or not bar.closed or bar.instrument in self._market.trades or bar.instrument in self._marks:
+        if held is None or not bar.closed or (held.source is not Bar and not _sets(Bar, held)):
             return
         price = bar.close
         if held.low <= price <= held.high:
@@ -356,7 +353,7 @@ class Equity:
         if not position.lots and not (position.spot and self._ledger.cash.get(position.instrument.base)):
             there.pop(name, None)
         elif held is None:
-            there[name] = Held(mark, money.to_float(size))
+            there[name] = Held(mark, money.to_float(size), self._source(name))
         else:
             held.price = held.counted = mark
             held.weight = (held.weight or 0.0) + money.to_float(size)
@@ -421,26 +418,29 @@ class Equity:
             worth = -size / mark if position.inverse else size * mark
             amounts[position.asset] = amounts.get(position.asset, 0.0) + worth - float(position.cost)
             simple = position.asset == self.asset and not position.inverse
-            held[name] = Held(mark, size if simple else None)
+            held[name] = Held(mark, size if simple else None, self._source(name))
         total = amounts.pop(self.asset, 0.0)
         for asset, amount in amounts.items():
             source = self._valuation.source(asset)
             mark = self._valuation.mark(source)
             total += amount * mark
-            there = held.setdefault(source, Held(mark, 0.0))
+            there = held.setdefault(source, Held(mark, 0.0, self._source(source)))
             if there.weight is not None:
                 there.weight += amount
         return total, held
 
     def _depth(self, held: Iterable[str]) -> int:
         """How many kinds of market event, in order of preference, may set the mark of something held."""
+        return max((_SOURCES.index(self._source(instrument)) + 1 for instrument in held), default=0)
+
+    def _source(self, instrument: str) -> type:
+        """The kind of event that sets an instrument's mark at present."""
         market = self._market
-        known: tuple[Mapping[str, object], ...] = (market.marks, market.trades, market.bars)
-        depth = 0
-        for instrument in held:
-            best = next((i for i, source in enumerate(known) if instrument in source), len(known))
-            depth = max(depth, best + 1)
-        return depth
+        if instrument in market.marks:
+            return MarkPrice
+        if instrument in market.trades:
+            return Trade
+        return Bar if instrument in market.bars else Quote
 
     def _listen(self, *, waiting: bool, depth: int) -> None:
         """Once something was held, its kinds of event stay heard: going deaf and listening again costs more."""
@@ -510,6 +510,14 @@ class Equity:
         self._alarm = None
         self._set_alarm_level()
         alarm.on_breach()
+
+
+def _sets(kind: type, held: Held) -> bool:
+    """Whether events of a kind set the mark: those of a better one than so far do from their first on."""
+    if held.source is not kind and _SOURCES.index(held.source) < _SOURCES.index(kind):
+        return False
+    held.source = kind
+    return True
 
 
 def _lost(value: float, best: float) -> float:

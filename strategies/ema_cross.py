@@ -18,14 +18,16 @@ _ENTER, _EXIT = Action.ENTER_LONG, Action.EXIT_LONG
 
 
 class _Averages:
-    """Both averages of one instrument, seeded with the first price: ema += 2 / (n + 1) * (price - ema)."""
+    """Both averages of one instrument, seeded with the first price: ema += 2 / (n + 1) * (price - ema). ``long`` is
+    None until as many prices were ``heard`` as the slow one is long.
+    """
 
     __slots__ = ("fast", "heard", "long", "slow")
 
     def __init__(self, price: float) -> None:
         self.fast = self.slow = price
-        self.heard = 1
-        self.long = False
+        self.heard = 0
+        self.long: bool | None = None
 
 
 class EmaCross(Strategy):
@@ -47,26 +49,35 @@ class EmaCross(Strategy):
         self._averages: dict[str, _Averages] = {}
 
     def on_trade(self, trade: Trade, view: View) -> Wishes:
-        return self._hear(trade.instrument, trade.price)
-
-    def on_bar(self, bar: Bar, view: View) -> Wishes:
-        return self._hear(bar.instrument, bar.close)
-
-    def _hear(self, instrument: str, price: float) -> Wishes:
-        averages = self._averages.get(instrument)
-        if averages is None:
-            self._averages[instrument] = _Averages(price)
-            return None
+        price = trade.price
+        averages = self._averages.get(trade.instrument) or self._begin(trade.instrument, price)
         averages.fast = fast = averages.fast + self._fast_weight * (price - averages.fast)
         averages.slow = slow = averages.slow + self._slow_weight * (price - averages.slow)
-        if averages.heard < self._warm:
+        return None if (fast > slow) is averages.long else self._cross(trade.instrument, averages)
+
+    def on_bar(self, bar: Bar, view: View) -> Wishes:
+        price = bar.close
+        averages = self._averages.get(bar.instrument) or self._begin(bar.instrument, price)
+        averages.fast = fast = averages.fast + self._fast_weight * (price - averages.fast)
+        averages.slow = slow = averages.slow + self._slow_weight * (price - averages.slow)
+        return None if (fast > slow) is averages.long else self._cross(bar.instrument, averages)
+
+    def _begin(self, instrument: str, price: float) -> _Averages:
+        averages = self._averages[instrument] = _Averages(price)
+        return averages
+
+    def _cross(self, instrument: str, averages: _Averages) -> Wishes:
+        """The averages changed places, or are still too young to say."""
+        above = averages.fast > averages.slow
+        if averages.long is None:
             averages.heard += 1
             if averages.heard < self._warm:
                 return None
-        if (fast > slow) is averages.long:
-            return None
-        averages.long = fast > slow
-        if averages.long:
+            averages.long = False
+            if not above:
+                return None
+        averages.long = above
+        if above:
             return Intent(instrument, _ENTER, size=self._size, reason="fast above slow")
         return Intent(instrument, _EXIT, size=self._size, reason="fast below slow")
 
@@ -76,4 +87,4 @@ class EmaCross(Strategy):
     def restore(self, state: dict[str, Any]) -> None:
         for name, (fast, slow, heard, long) in state.items():
             averages = self._averages[name] = _Averages(fast)
-            averages.slow, averages.heard, averages.long = slow, heard, long
+            averages.slow, averages.heard, averages.long = slow, heard, long if heard >= self._warm else None

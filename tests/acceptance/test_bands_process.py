@@ -26,7 +26,7 @@ from tests.daemon.live_world import records
 from tests.daemon.test_bands_outlive import Twin, follow
 from tests.sandbox.running import spawned
 
-campaign = pytest.mark.skipif(not os.environ.get("ARGUS_CAMPAIGN"), reason="a market takes its time: make campaign")
+campaign = pytest.mark.skipif(not os.environ.get("ARGUS_CAMPAIGN"), reason="a market takes its time: make ordeals")
 LIMITS = ((Band.KILL, D("0.0002")), (Band.SOFT, D("0.0001")))
 """No hard band: whoever is let out only ends up with nothing to lose, and never comes to the kill band."""
 CONFIG = """
@@ -111,7 +111,7 @@ STATES = ("disconnected", "connected", "reconciled", "armed", "reducing", "shado
 
 
 @campaign
-@pytest.mark.property
+@pytest.mark.ordeal
 def test_a_band_of_a_real_process_outlives_its_deaths(tmp_path: Path) -> None:
     line = Line(tmp_path)
     with spawned("--rate", "20") as address:

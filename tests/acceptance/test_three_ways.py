@@ -18,7 +18,7 @@ from tests.acceptance.command import Said, journal, outcome, start
 from tests.sandbox.running import spawned
 from tests.strategies.restless import STRATEGIES as RESTLESS
 
-campaign = pytest.mark.skipif(not os.environ.get("ARGUS_CAMPAIGN"), reason="two minutes of a market: make campaign")
+campaign = pytest.mark.skipif(not os.environ.get("ARGUS_CAMPAIGN"), reason="two minutes of a market: make ordeals")
 RATE, SECONDS = 20, 900
 SPOT = "binance:BTC/USDT"
 STRATEGIES = {"ema_cross": "fast = 5, slow = 12", **RESTLESS}
@@ -123,7 +123,7 @@ WAYS = ("live", "recording", "bars", "trades")
 
 
 @campaign
-@pytest.mark.property
+@pytest.mark.ordeal
 @pytest.mark.parametrize("mode", ["solo", "council"])
 def test_live_its_recording_and_a_table_of_its_bars_decide_the_same(mode: str, tmp_path: Path) -> None:
     three_ways(tmp_path, mode, SECONDS, RATE)

@@ -318,6 +318,7 @@ def test_a_log_and_a_terminal_that_hang_hold_nobody_up_and_change_no_byte(tmp_pa
     assert told == [("shadow", True, True)]
 
 
+@pytest.mark.ordeal
 def test_a_halt_by_the_socket_is_done_in_time_under_a_flood(tmp_path: Path):
     for trial in range(100 if os.environ.get("ARGUS_CAMPAIGN") else 1):
         asked: list[int] = []

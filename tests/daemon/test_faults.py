@@ -165,7 +165,8 @@ def pair(venue: str, root: Path) -> Iterator[Pair]:
             assert process.wait(60) == 0, (root / "run.out").read_text()
 
 
-@pytest.mark.skipif("ARGUS_CAMPAIGN" not in os.environ, reason="minutes of a market; make campaign")
+@pytest.mark.ordeal
+@pytest.mark.skipif("ARGUS_CAMPAIGN" not in os.environ, reason="minutes of a market; make ordeals")
 @pytest.mark.parametrize(("venue", "kinds"), TRIED)
 def test_a_fault_is_noticed_traded_on_by_nobody_and_healed(tmp_path, venue, kinds):
     with pair(venue, tmp_path) as both:

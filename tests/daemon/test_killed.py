@@ -122,7 +122,7 @@ def heard_until(session: Path | None) -> int:
     return last
 
 
-@pytest.mark.property
+@pytest.mark.ordeal
 def test_a_line_of_killed_sessions_is_one_account(tmp_path: Path):
     """Each death but those of ``EDGES`` finds orders resting and orders on their way, by what is left on the disk."""
     chance = random.Random(7)

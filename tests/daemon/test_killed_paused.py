@@ -173,9 +173,9 @@ def fills(line: Line) -> list[tuple[Any, ...]]:
     return [(one.intent_id, one.side, one.price, one.size, one.fee, one.liquidity) for one in line.fills]
 
 
-@pytest.mark.property
+@pytest.mark.ordeal
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
-@pytest.mark.skipif("ARGUS_CAMPAIGN" not in os.environ, reason="minutes of a market; make campaign")
+@pytest.mark.skipif("ARGUS_CAMPAIGN" not in os.environ, reason="minutes of a market; make ordeals")
 @pytest.mark.parametrize("number", range(LINES))
 def test_killed_while_its_market_stands_still_a_line_ends_where_an_uninterrupted_run_does(tmp_path: Path, number: int):
     chance = random.Random(number)

@@ -21,9 +21,9 @@ LADDER = Path(__file__).with_name("ladder.py")
 TRAVEL = 'model = "uniform", low_ms = 2000, high_ms = 8000'
 
 
-@pytest.mark.property
+@pytest.mark.ordeal
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
-@pytest.mark.skipif("ARGUS_CAMPAIGN" not in os.environ, reason="minutes of a market; make campaign")
+@pytest.mark.skipif("ARGUS_CAMPAIGN" not in os.environ, reason="minutes of a market; make ordeals")
 @pytest.mark.parametrize("number", range(LINES))
 def test_a_process_killed_beside_the_sandbox_again_and_again_keeps_one_account(tmp_path: Path, number: int):
     """Each dies at the first moment, from one drawn by seed on, at which orders rest and are on their way. Where a busy

@@ -391,7 +391,7 @@ def dies_at(live: Live, moment: str) -> None:
     setattr(*where[moment], die)
 
 
-@pytest.mark.property
+@pytest.mark.ordeal
 def test_killed_at_any_moment_of_it_nothing_is_lost_and_nothing_happens_twice(tmp_path: Path):
     market = Market(3 * len(MOMENTS) + 6)
 

@@ -26,8 +26,8 @@ LADDER = Path(__file__).with_name("ladder.py")
 LATENCY = 'model = "uniform", low_ms = 500, high_ms = 2000'
 
 
-@pytest.mark.property
-@pytest.mark.skipif(not os.environ.get("ARGUS_CAMPAIGN"), reason="a campaign")
+@pytest.mark.ordeal
+@pytest.mark.skipif(not os.environ.get("ARGUS_CAMPAIGN"), reason="minutes of a market; make ordeals")
 def test_a_process_rolls_over_by_the_clock_and_on_a_word_and_its_sockets_never_notice(tmp_path: Path):
     seen: list[str] = []
 

@@ -199,7 +199,7 @@ def _told(session: Path, closed: str, asked: int) -> Stopped:
     )
 
 
-@pytest.mark.property
+@pytest.mark.ordeal
 @pytest.mark.parametrize(
     ("stop", "closed", "code"),
     [(by_signal, "stopping", CLEAN), (by_file, "halted", KILLED), (by_command, "stopping", CLEAN)],
