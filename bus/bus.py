@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from bus.clock import Clock
 from bus.inbox import Inbox, Overflow
+from bus.route import Handler, Handlers, OnFailure, Route, route
 
 Event = TypeVar("Event")
-Handler = Callable[[Any], object]
-OnFailure = Callable[[Handler, object, Exception], None]
 
 
 class Stamped(Protocol):
@@ -52,12 +51,23 @@ class Subscription:
         self._bus._drop(self)
 
 
-class _Routes(dict[type, tuple[Handler, ...]]):
-    """Handlers by event type; a type that nobody asked for has none."""
+class _Rerouted:
+    """Stands in the backlog when a route has changed: who was following the old one looks again. Nobody hears it."""
 
-    def __missing__(self, event_type: type) -> tuple[Handler, ...]:
-        self[event_type] = ()
-        return ()
+
+_REROUTED = _Rerouted()
+
+
+class _Routes(dict[type, Route]):
+    """By event type; what nobody asked for goes nowhere."""
+
+    def __missing__(self, event_type: type) -> Route:
+        self[event_type] = nowhere = route(event_type, (), _unheard)
+        return nowhere
+
+
+def _unheard(_handler: Handler, _event: object, error: Exception) -> None:
+    raise error
 
 
 class Bus:
@@ -65,6 +75,7 @@ class Bus:
         self._on_failure = on_failure
         self._subscriptions: dict[type, list[Subscription]] = {}
         self._routes = _Routes()
+        self._known: dict[tuple[type, Handlers], Route] = {}
         self._backlog: deque[object] = deque()
         self._busy = False
 
@@ -75,11 +86,8 @@ class Bus:
             return
         self._busy = True
         try:
-            for handler in self._routes[type(event)]:
-                try:
-                    handler(event)
-                except Exception as error:
-                    self._on_failure(handler, event, error)
+            deliver = self._routes[type(event)].deliver  # not called in the same breath: it is no method to look for
+            deliver(event)
             if self._backlog:
                 self._drain()
         finally:
@@ -88,25 +96,25 @@ class Bus:
     def publish_stamped(self, events: Iterable[Stamped], clock: Clock) -> None:
         """``publish`` for a batch of events that say when we heard them: the clock is turned to each on the way."""
         assert not self._busy, "a batch comes through the door, not out of a handler"
-        routes, backlog, now = self._routes, self._backlog, clock.now
+        routes, backlog, rest = self._routes, self._backlog, iter(events)
         self._busy = True
         try:
-            for event in events:
+            event = next(rest, None)
+            while event is not None:
                 ns = event.local_ns
-                if ns < now:
-                    ns = now
+                if ns < clock.now:
+                    ns = clock.now
                 if clock.due <= ns:
                     self._busy = False  # what a timer publishes is delivered before this event, not after it
                     clock.turn(ns)
                     self._busy = True
-                clock.now = now = ns
-                for handler in routes[type(event)]:
-                    try:
-                        handler(event)
-                    except Exception as error:
-                        self._on_failure(handler, event, error)
+                clock.now = ns
+                follow = routes[type(event)].follow
+                event = follow(event, rest, clock, backlog)
                 if backlog:
                     self._drain()
+                if event is None:
+                    event = next(rest, None)
         finally:
             self._busy = False
 
@@ -143,19 +151,24 @@ class Bus:
         backlog, routes = self._backlog, self._routes
         while backlog:
             event = backlog.popleft()
-            for handler in routes[type(event)]:
-                try:
-                    handler(event)
-                except Exception as error:
-                    self._on_failure(handler, event, error)
+            deliver = routes[type(event)].deliver
+            deliver(event)
 
     def _reroute(self, event_type: type) -> None:
-        # A new tuple, so that a delivery under way keeps the route it started with.
-        self._routes[event_type] = tuple(s.handler for s in self._subscriptions[event_type] if s.active)
+        # Another route, so that a delivery under way keeps the one it started with. Those who come and go (a venue with
+        # nothing to match) find the one they had, and what it has learnt.
+        handlers = tuple(s.handler for s in self._subscriptions[event_type] if s.active)
+        known = self._known.get((event_type, handlers))
+        if known is None:
+            known = self._known[event_type, handlers] = route(event_type, handlers, self._on_failure)
+        self._routes[event_type] = known
+        if self._busy:
+            self._backlog.append(_REROUTED)
 
     def _drop(self, subscription: Subscription) -> None:
         if subscription in (there := self._subscriptions[subscription.event_type]):
             there.remove(subscription)
+            self._known.clear()  # a route would keep who has left
             self._reroute(subscription.event_type)
 
 

@@ -16,7 +16,7 @@ from msgspec import structs
 from brokers.outbox import Outbox
 from brokers.router import Router
 from bus import money
-from bus.bus import Bus, Handler, OnFailure
+from bus.bus import Bus
 from bus.clock import SECOND, Clock
 from bus.events import (
     ENDED,
@@ -32,6 +32,7 @@ from bus.inputs import Input
 from bus.journal import FORMAT, Chain
 from bus.market import Market
 from bus.rng import Draws
+from bus.route import Handler, OnFailure
 from bus.values import Instrument, TradingState
 from config.schema import Trading, canonical, parse_interval
 from daemon.intake import Intake

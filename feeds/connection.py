@@ -103,6 +103,7 @@ class Connection:
         self._hello = hello
         self._is_data = is_data
         self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, chance)
+        self._lost = 0  # messages, counted by ``messages``, that its lost sockets may still carry to the venue
         self._begun = 0  # sockets that the core was told of; one that never gets so far takes up no name
         self._link: Link | None = None
         self._standby: Link | None = None
@@ -127,9 +128,11 @@ class Connection:
             for link in links:
                 if link.begun and not link.gone:
                     self._hear((Input("", conn=link.conn, kind=DISCONNECT, note="closed by us"),))
-                link.gone = True
-                link.forget()
+                if not link.gone:
+                    link.gone = True
+                    self._lost += link.forget()
                 await link.socket.close()
+            self._settle(self._lost)
 
     @property
     def conn(self) -> str:
@@ -218,6 +221,7 @@ class Connection:
     async def _open(self, *, held: bool) -> Link:
         """A socket, however long it takes, with its hello on the way."""
         while True:
+            lost = self._lost
             try:
                 async with self._connects.one():
                     url = self._sources[self._source]
@@ -227,7 +231,7 @@ class Connection:
                 await self._clock.sleep(self._backoff.next_s(refused.retry_after_s))
                 continue
             allowed = self._messages or Allowance(self._clock, self._terms.messages, self._terms.messages_s)
-            allowed.settle()  # who answers this call has had before him whatever a lost socket still carried
+            self._settle(lost)  # who answers this call has had before him whatever our lost sockets still carried
             link = Link(f"{self.name}{'ba'[self._begun % 2]}", url, socket, self._clock.now(), allowed)
             if held:
                 link.held = deque()
@@ -236,6 +240,12 @@ class Connection:
             link.say(self._hello())
             link.tasks = [self._start(work(link)) for work in (self._read, self._speak, self._watch)]
             return link
+
+    def _settle(self, lost: int) -> None:
+        """So much of what was lost is there by now, or never will be."""
+        self._lost -= lost
+        if self._messages is not None:
+            self._messages.arrived(lost)
 
     def _begin(self, link: Link) -> None:
         link.begun = True
@@ -345,7 +355,7 @@ class Connection:
             return
         link.gone = True
         link.reason = reason
-        link.forget()
+        self._lost += link.forget()
         link.over.set()
         link.stirred.set()
         if self._crew is not None:

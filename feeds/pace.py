@@ -49,7 +49,7 @@ class Allowance:
         self._clock = clock
         self._most = most
         self._window_ns = round(window_s * SECOND)
-        self._under_way = self._lost = 0
+        self._under_way = 0
         self._arrived: deque[int] = deque()  # when each was known to be there
 
     @property
@@ -68,15 +68,6 @@ class Allowance:
         """So many more are known to be there."""
         self._under_way -= count
         self._arrived.extend([self._clock.now()] * count)
-
-    def lost(self, count: int) -> None:
-        """Of so many nobody will say whether they arrived; they may until ``settle``."""
-        self._lost += count
-
-    def settle(self) -> None:
-        """What was lost before now is there by now, or never will be."""
-        self.arrived(self._lost)
-        self._lost = 0
 
     async def change(self) -> None:
         """Wait until there may be more room than there is, and not long."""

@@ -94,10 +94,8 @@ class Floor:
         model = self._slippage[source]
         if model.waits and not at_open:
             return Taking([], source, model)
-        terms, size = order.terms, order.leaves
-        if terms.reduce_only:
-            size = min(size, reducible(self._account, desk, order))
-        levels = model.plan(offers, desk.instrument, terms.side, order.price, size)
+        terms, size = order.terms, self._tradeable(desk, order)
+        levels = model.plan(offers, desk.instrument, terms.side, order.price, size) if size else []
         in_the_way = False
         if levels and (desk.bids or desk.asks) and (own := desk.own_best(terms.side)) is not None:
             wanted, buys = len(levels), terms.side is BUY
@@ -106,6 +104,12 @@ class Floor:
         if terms.tif is FOK and sum((filled for _, filled in levels), ZERO) < size:
             levels = []
         return Taking(levels, source, model, in_the_way)
+
+    def _tradeable(self, desk: Desk, order: VenueOrder) -> Decimal:
+        """What is left of the order; of one that only reduces, no more than there is to reduce."""
+        if order.terms.reduce_only:
+            return min(order.leaves, reducible(self._account, desk, order))
+        return order.leaves
 
     def enter(self, desk: Desk, order: VenueOrder, taking: Taking, act: Act) -> None:
         """Fill what can be taken, then rest or expire what is left; where prices come with bars, wait for one."""
@@ -137,8 +141,10 @@ class Floor:
             self._heed(desk)
 
     def enter_late(self, desk: Desk, order: VenueOrder, taking: Taking, act: Act) -> None:
-        """An order that was accepted earlier takes only now; too little money ends it."""
-        if affords(self._account, desk, order, taking.levels, desk.taker_rate):
+        """An order that was accepted earlier takes only now; too little money ends it, and nothing left to reduce."""
+        if not self._tradeable(desk, order):
+            self._expire_spent(desk, order, act)
+        elif affords(self._account, desk, order, taking.levels, desk.taker_rate):
             self.enter(desk, order, taking, act)
         else:
             self._expire_poor(desk, order, act)
@@ -174,6 +180,9 @@ class Floor:
     def _expire_poor(self, desk: Desk, order: VenueOrder, act: Act) -> None:
         _, reason = filters.words(desk.instrument.name, Refusal.BALANCE)
         self.expire(desk, order, reason, act)
+
+    def _expire_spent(self, desk: Desk, order: VenueOrder, act: Act) -> None:
+        self.expire(desk, order, "nothing left to reduce", act)
 
     def _fill(
         self, desk: Desk, order: VenueOrder, plan: Plan, liquidity: Liquidity, source: MatchSource, model: str, act: Act
@@ -215,18 +224,17 @@ class Floor:
             else:
                 self.end(desk, order)
         elif terms.reduce_only and not reducible(self._account, desk, order):
-            self.expire(desk, order, "nothing left to reduce", act)
+            self._expire_spent(desk, order, act)
 
     # --- orders that rest, and the market that comes to them ---------------------------------------------------
 
     def _reach(self, desk: Desk, match: matching.Match, source: MatchSource, model: str) -> None:
         order, price, size = match
         act = self._reporter.begin(order)
-        if order.terms.reduce_only:
-            size = min(size, reducible(self._account, desk, order))
+        size = min(size, self._tradeable(desk, order))
         plan = [(price, size)]
         if not size:
-            self.expire(desk, order, "nothing left to reduce", act)
+            self._expire_spent(desk, order, act)
         elif desk.instrument.kind is not SPOT and not affords(self._account, desk, order, plan, desk.maker_rate):
             self._expire_poor(desk, order, act)
         else:
@@ -241,7 +249,9 @@ class Floor:
 
     def _take_at_open(self, desk: Desk, order: VenueOrder, act: Act) -> None:
         taking = self.taking(desk, order, at_open=True)
-        if affords(self._account, desk, order, taking.levels, desk.taker_rate):
+        if not self._tradeable(desk, order):
+            self._expire_spent(desk, order, act)
+        elif affords(self._account, desk, order, taking.levels, desk.taker_rate):
             self._take(desk, order, taking, act)
         else:
             self._expire_poor(desk, order, act)
@@ -250,10 +260,13 @@ class Floor:
         for order in matching.triggered(desk, bar.high, bar.low, bar.start_ns):
             price = StopAtWorseOfOpen.price(order.terms.side, order.trigger, bar.open)
             act = self._triggered(desk, order, price)
-            if order.price is not None:
+            size = self._tradeable(desk, order)
+            if not size:
+                self._expire_spent(desk, order, act)
+            elif order.price is not None:
                 order.arrival_ns = bar.end_ns  # when in the bar it happened is unknown: the limit acts after it
                 self.enter(desk, order, NOTHING, act)
-            elif not affords(self._account, desk, order, plan := [(price, order.leaves)], desk.taker_rate):
+            elif not affords(self._account, desk, order, plan := [(price, size)], desk.taker_rate):
                 self._expire_poor(desk, order, act)
             else:
                 self._fill(desk, order, plan, TAKER, BAR, StopAtWorseOfOpen.__name__, act)

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import structs
 
-from bus.bus import Bus, Handler, Subscription
+from bus.bus import Bus, Subscription
 from bus.clock import Clock
 from bus.events import (
     Adaptation,
@@ -47,6 +47,7 @@ from bus.events import (
     Trade,
 )
 from bus.journal import encode
+from bus.route import Handler
 from bus.state import SeatState, SentState
 from bus.values import Action
 from strategies.legs import ENTRIES, Legs

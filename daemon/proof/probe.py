@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from bus.bus import Bus, OnFailure, Stamped
+from bus.bus import Bus, Stamped
 from bus.clock import Clock
 from bus.events import (
     Bar,
@@ -29,6 +29,7 @@ from bus.events import (
     TradingStateChanged,
 )
 from bus.journal import Chain
+from bus.route import OnFailure
 from bus.values import Check, TradingState
 from config.schema import Trading
 from strategies.legs import ENTRIES

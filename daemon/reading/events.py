@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from bus import events
-from bus.bus import Bus, Handler
+from bus.bus import Bus
 from bus.clock import Clock
 from bus.market import Market
+from bus.route import Handler
 from config.schema import Process, Trading, parse_interval
 from daemon.app import open_sources
 from daemon.errors import Usage

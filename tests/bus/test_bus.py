@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
@@ -10,10 +11,13 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bus.bus import Bus, Handler
+from bus.bus import Bus
 from bus.clock import Clock
 from bus.inbox import Overflow
+from bus.route import Handler
 
 
 class Ping(msgspec.Struct, frozen=True):
@@ -249,6 +253,57 @@ def test_in_a_batch_what_a_timer_publishes_is_heard_at_its_time_and_before_the_r
         (20, Row(20)),
         (20, Row(5)),  # said to be earlier: time does not go back
     ]
+
+
+class Other(msgspec.Struct, frozen=True):
+    local_ns: int
+
+
+moves = st.sampled_from(["pause", "resume", "close", "publish", "fail", "timer", "join"])
+plans = st.dictionaries(st.tuples(st.integers(0, 3), st.integers(1, 12)), moves, max_size=8)
+
+
+@pytest.mark.property
+@given(
+    rows=st.lists(st.builds(lambda kind, ns: kind(ns), st.sampled_from([Row, Other]), st.integers(0, 9))), plan=plans
+)
+def test_a_batch_is_the_same_as_its_events_one_by_one(rows: list[Any], plan: dict[tuple[int, int], str]) -> None:
+    """``plan``: what the handler of a number does when it hears its n-th event."""
+    assert play(rows, plan, at_once=True) == play(rows, plan, at_once=False)
+
+
+def play(rows: list[Any], plan: dict[tuple[int, int], str], *, at_once: bool) -> list[Any]:
+    heard: list[Any] = []
+    bus, clock = Bus(lambda _handler, event, error: heard.append((event, str(error)))), Clock()
+    times: Counter[int] = Counter()
+
+    def handler(number: int, event: Any) -> None:
+        times[number] += 1
+        heard.append((clock.now, number, event))
+        match plan.get((number, times[number])):
+            case "pause":
+                seats[(number + 1) % 4].pause()
+            case "resume":
+                seats[(number + 1) % 4].resume()
+            case "close":
+                seats[number].close()
+            case "publish":
+                bus.publish(Ping(number))
+            case "timer":
+                clock.at(clock.now + 2, lambda: bus.publish(Ping(-number)))
+            case "join":
+                bus.subscribe(type(event), lambda event: heard.append((clock.now, "late", event)))
+            case "fail":
+                raise ValueError(number)
+
+    seats = [bus.subscribe(kind, partial(handler, number)) for number, kind in enumerate([Row, Row, Other, Ping])]
+    if at_once:
+        bus.publish_stamped(rows, clock)
+    else:
+        for row in rows:
+            clock.turn(max(row.local_ns, clock.now))
+            bus.publish(row)
+    return heard
 
 
 def test_a_batch_that_could_not_go_on_leaves_a_bus_that_can() -> None:

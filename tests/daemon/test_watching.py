@@ -62,10 +62,11 @@ def test_the_watchdog_is_fed_by_what_came_through_and_by_nothing_else(tmp_path: 
         assert ear.hear() == {"WATCHDOG": "1", "STATUS": "armed"}
         assert (live.core.chain.seq + len(live.core.chain.pending), live.core.clock.now) == before
 
-        live.core.bus._routes[Token] = ()  # the gate is deaf
+        (gate,) = live.core.bus._subscriptions[Token]
+        gate.pause()  # the gate is deaf
         assert not watchdog.look()
         assert ear.hear() == {"STATUS": "stuck: the gate"}
-        live.core.bus._reroute(Token)
+        gate.resume()
 
         blocker = sqlite3.connect(live.session.journal, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")  # somebody else has the journal

@@ -121,6 +121,9 @@ steps = st.one_of(
 @pytest.mark.property
 @given(st.lists(steps, max_size=60), st.booleans())
 @example([("say", 0, 6), ("turn", 0, 3_000), ("say", 0, 6), ("turn", 0, 3_000), ("hear", 0, 9)], False)
+@example(
+    [("cut", 0, 1), ("cut", 1, 1), ("turn", 0, 231), ("turn", 0, 600)], True
+)  # one line's call proves its own only
 def test_no_stall_anywhere_makes_a_venue_hear_too_much_in_a_second(schedule, by_address):
     asyncio.run(through(schedule, by_address=by_address))
 

@@ -11,7 +11,7 @@ from bus.events import FundingPaid, OrderFilled
 from bus.money import divide
 from bus.values import FeeAsset
 from sim.fees import MakerTakerFees
-from tests.sim.venue import BUY, FOK, INVERSE, LIMIT, LINEAR, MARKET, SELL, SPOT, D, Venue, instant
+from tests.sim.venue import BUY, FOK, INVERSE, LIMIT, LINEAR, MARKET, SELL, SPOT, STOP, D, Venue, instant
 
 RECEIVED = msgspec.structs.replace(SPOT, fee_asset=FeeAsset.RECEIVED)
 FEES = {"fees": MakerTakerFees(D("0.001"), D("0.002"))}
@@ -208,6 +208,31 @@ def test_resting_reduce_only_orders_end_when_there_is_nothing_left_to_reduce():
     venue.trade(110.0, 10.0, BUY)
 
     assert (venue.story(first), venue.story(second)) == ("accepted, 2@105", "accepted, expired")
+    assert venue.exchange.account.positions[LINEAR.name].size == 0
+
+
+def by_quotes(venue: Venue, price: float) -> None:
+    venue.quote(price, price + 1.0, 100.0, 100.0)
+
+
+def by_bars(venue: Venue, price: float) -> None:
+    venue.bar(price, price, price, price)
+
+
+@pytest.mark.parametrize("shows", [by_quotes, by_bars])
+@pytest.mark.parametrize(
+    ("sold", "story"), [("1", "accepted, triggered, 1@90, expired"), ("2", "accepted, triggered, expired")]
+)
+def test_a_stop_that_only_reduces_sells_no_more_than_is_held_when_it_comes_about(shows, sold, story):
+    venue = Venue(instrument=LINEAR)
+    shows(venue, 100.0)
+    venue.order(BUY, MARKET, "2")
+    shows(venue, 100.0)
+    stop = venue.order(SELL, STOP, "2", stop="95", reduce_only=True)
+    venue.order(SELL, MARKET, sold)
+    shows(venue, 90.0)
+
+    assert venue.story(stop) == story
     assert venue.exchange.account.positions[LINEAR.name].size == 0
 
 

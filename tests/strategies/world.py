@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal as D
 from typing import Any
 
-from bus.bus import Bus, Handler
+from bus.bus import Bus
 from bus.clock import SECOND, Clock
 from bus.events import (
     Bar,
@@ -19,6 +19,7 @@ from bus.events import (
     Trade,
 )
 from bus.market import Market
+from bus.route import Handler
 from bus.values import Instrument, Liquidity, MatchSource, Order, OrderType, Side
 from portfolio.equity import Equity
 from portfolio.exposure import Exposure
