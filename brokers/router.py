@@ -76,6 +76,7 @@ class Router:
         self._clock = clock
         self._outbox = outbox
         self._brokers = brokers
+        self._by_instrument: dict[str, Broker] = {}
         self._sent: dict[str, Sent] = {}
         self._by_intent: dict[str, Sent] = {}
         self.orders = 0
@@ -154,7 +155,10 @@ class Router:
             self._forget(sent)
 
     def _broker(self, instrument: str) -> Broker:
-        return self._brokers[instrument.partition(":")[0]]
+        broker = self._by_instrument.get(instrument)
+        if broker is None:
+            broker = self._by_instrument[instrument] = self._brokers[instrument.partition(":")[0]]
+        return broker
 
     def _known(self, client_id: str) -> Sent:
         try:

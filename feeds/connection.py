@@ -178,12 +178,8 @@ class Connection:
         if link.successor is not None:
             return link.successor
         self._hear((Input("", conn=link.conn, kind=DISCONNECT, note=link.reason),))
-        standby, self._standby = self._standby, None
-        if standby is not None:
-            if standby.begun:  # it died while it was taking over
-                self._hear((Input("", conn=standby.conn, kind=DISCONNECT, note=standby.reason),))
-            self._lose(standby, "no longer needed")
-            standby.stop()
+        if self._standby is not None:
+            self._dismiss(self._standby, "no longer needed")
         if not link.is_good:
             self._refused(link.reason)
         return None
@@ -195,26 +191,37 @@ class Connection:
             await standby.stirred.wait()
             overlap_s = self._clock.patience_s(self._terms.overlap_s)
             await self._clock.sleep(overlap_s if standby.is_usable else self._backoff.next_s())
-            if standby.is_usable:
-                await self._hand_over(link, standby)
+            if (standby.is_usable and await self._hand_over(link, standby)) or link.gone:
                 return
-            self._standby = None
-            self._lose(standby, "it had nothing to say")
-            standby.stop()
+            self._dismiss(standby, "it had nothing to say")
 
-    async def _hand_over(self, link: Link, standby: Link) -> None:
-        """Pass on what was held, the old socket still heard, until the new one is live; then let the old one go."""
+    async def _hand_over(self, link: Link, standby: Link) -> bool:
+        """Pass on what was held, the old socket still heard, until the new one is live; then let the old one go. Where
+        the new one dies meanwhile the old one stays, and the answer is no.
+        """
         if not standby.begun:
             self._begin(standby)
         held = standby.held
-        while held:
+        while held and not standby.gone:
             self._hear([held.popleft() for _ in range(min(len(held), FRAMES_AT_ONCE))])
             await asyncio.sleep(0)
+        if standby.gone:
+            return False
         standby.held = None
         self._standby = None
         link.successor = standby
         self._hear((Input("", conn=link.conn, kind=RETIRE, note=link.reason or f"{standby.conn} has taken over"),))
         self._lose(link, "rolled over")
+        return True
+
+    def _dismiss(self, standby: Link, reason: str) -> None:
+        """It takes over from nobody. Its name is free again, that of the socket before it is not."""
+        self._standby = None
+        self._lose(standby, reason)
+        standby.stop()
+        if standby.begun:  # it died while it was taking over
+            self._hear((Input("", conn=standby.conn, kind=DISCONNECT, note=standby.reason),))
+            self._begun -= 1
 
     # --- one socket ---------------------------------------------------------------------------------------------
 

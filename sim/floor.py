@@ -7,7 +7,8 @@ market only while something rests on it, or while we must know whether levels we
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
+
+import msgspec
 
 from bus import money
 from bus.bus import Bus, Subscription
@@ -29,7 +30,7 @@ from sim.reports import Act, Reporter
 from sim.slippage import Plan, Slippage, StopAtWorseOfOpen
 
 
-class Taking(NamedTuple):
+class Taking(msgspec.Struct, frozen=True, gc=False):
     """What an order would get if it took now: ``levels`` of ``source``, priced by ``model`` (None: no market).
 
     ``own`` says that an order of ours stands in the way of more.
@@ -121,17 +122,17 @@ class Floor:
             self._take(desk, order, taking, act)
 
     def _take(self, desk: Desk, order: VenueOrder, taking: Taking, act: Act) -> None:
-        terms, (levels, source, model, in_the_way) = order.terms, taking
+        terms, levels, model = order.terms, taking.levels, taking.model
         if levels and model is not None:
             if model.consumes:
                 for price, size in levels:
                     desk.offers.take(terms.side, price, size)
-                if source is BOOK:
+                if taking.source is BOOK:
                     self._heed(desk)
-            self._fill(desk, order, levels, TAKER, source, type(model).__name__, act)
+            self._fill(desk, order, levels, TAKER, taking.source, type(model).__name__, act)
             if order.stage is DONE:
                 return
-        if in_the_way or (order.price is not None and desk.meets_own(terms.side, order.price)):
+        if taking.own or (order.price is not None and desk.meets_own(terms.side, order.price)):
             self.expire(desk, order, "self-trade prevention", act)
         elif order.price is None or _at_once(terms):
             self.expire(desk, order, "nothing left to take", act)

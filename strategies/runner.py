@@ -355,7 +355,7 @@ class Runner:
             if seat.strategy.provenance is not None:
                 wish = _traced(seat, wish, bar)
             if self.divert is None:
-                self._decide(seat, wish)
+                self._bus.publish(self._decision(seat, wish))
             else:
                 self.divert(seat, wish, bar)
         elif isinstance(wish, PairIntent):
@@ -368,9 +368,6 @@ class Runner:
             self._bus.publish(ReplaceRequested(now, wish.intent_id, seat.id, wish.limit, wish.size, wish.reason))
         if witness is not None:
             witness.acted(seat.id)
-
-    def _decide(self, seat: Seat, intent: Intent) -> None:
-        self._bus.publish(self._decision(seat, intent))
 
     def _decision(self, seat: Seat, intent: Intent) -> Decision:
         seat.emitted += 1

@@ -262,6 +262,31 @@ async def test_two_sockets_that_die_while_one_hands_over_to_the_other_are_both_l
     assert [broken.reason for broken in bench.of(BookInvalidated)][:2] == ["no snapshot yet", "connection lost"]
 
 
+async def test_a_successor_that_dies_while_it_takes_over_leaves_the_line_to_the_socket_before():
+    async with world(speakers=seeded(flood=500)) as there:
+        await there.until_tradeable()
+        (bench,) = there.benches
+        connection = bench.feed.lines[0].connection
+        hear = connection._hear
+
+        def cut_off(items: Sequence[Input]) -> None:
+            hear(items)
+            if items[0].kind == CONNECT and len(bench.of(FeedOpened)) == 2:
+                assert connection._standby is not None
+                asyncio.get_running_loop().call_soon(connection._lose, connection._standby, "cut off")
+
+        connection._hear = cut_off
+        connection.roll_over()
+        await there.pass_time(15)
+
+    first, second, third = (opened.conn for opened in bench.of(FeedOpened))
+    assert [(lost.conn, lost.reason) for lost in bench.of(FeedLost)] == [(second, "cut off")]
+    assert [retired.conn for retired in bench.of(FeedRetired)] == [first]
+    assert (third, third != first) == (second, True)
+    assert len(bench.of(BookInvalidated)) == 1, "before its first snapshot"
+    assert consecutive(trade_ids(bench))
+
+
 async def test_bars_are_asked_for_once_however_often_they_were_missed_while_nobody_answered(monkeypatch):
     """Coinbase's request names the times; only the last of them is about the hole as it is."""
     wanted = [Wanted("coinbase:BTC/USD", "BTC-USD", ("trade",))]
