@@ -22,9 +22,9 @@ from ccxt.async_support.base.ws.order_book import OrderBook
 from ccxt.base.decimal_to_precision import TICK_SIZE
 
 from bus.clock import SECOND
-from bus.inputs import CONNECT, DISCONNECT, HTTP, Input
+from bus.inputs import CONNECT, DISCONNECT, FAULT, HTTP, Input
 from bus.values import Instrument, Kind
-from feeds.ccxt_protocol import BarFrame, BookFrame, TickerFrame, TradeFrame, encode
+from feeds.ccxt_protocol import BarFrame, BookFrame, BrokenFrame, Frame, TickerFrame, TradeFrame, encode
 from feeds.crew import Crew
 from feeds.live import Endpoints, Wanted
 from feeds.pace import Backoff, RimClock
@@ -34,6 +34,8 @@ LOOK_S = 1.0
 STALE_PATIENCE_S = 10.0
 BAR = "1m"
 _TRADES_KEPT = 10_000
+_SEVERED = (ccxt.ExchangeClosedByUser, ccxt.NetworkError)
+"""A subscription ended because its socket did. InvalidNonce is of this family too, and is about one book."""
 _WATCHES = {
     "trade": "watch_trades",
     "quote": "watch_ticker",
@@ -63,7 +65,6 @@ class CcxtFeed:
         self._wanted = wanted
         self._accept = accept
         self._clock = RimClock(time)
-        self._backoff = Backoff(0.5, 5.0, Random())
         self._tap = Tap(self._hear_frame, {each.symbol for each in wanted})
         base = make or _class_of(venue)
         self._exchange = self._tap.fit(base, _settings(endpoints))
@@ -91,11 +92,10 @@ class CcxtFeed:
         camel = "".join(part.title() if at else part for at, part in enumerate(method.split("_"))) if method else ""
         return bool(self._exchange.has.get("watchOHLCV" if stream == "kline" else camel))
 
-    def _hear_frame(self, frame: TradeFrame | BookFrame | TickerFrame | BarFrame) -> None:
+    def _hear_frame(self, frame: Frame) -> None:
         if not self._is_open:
             self._is_open = True
             self._hear(Input("", conn=self.conn, kind=CONNECT, url=self.conn))
-        self._backoff.reset()
         self._hear(Input(encode(frame).decode(), conn=self.conn))
 
     def _hear(self, item: Input) -> None:
@@ -109,12 +109,13 @@ class CcxtFeed:
 
     async def _list(self) -> None:
         """The terms of what is wanted, as the venue states them."""
+        backoff = _backoff()
         while True:
             try:
                 markets = await self._exchange.load_markets()
             except ccxt.BaseError as error:
-                self._hear(Input(f"{type(error).__name__}: {error}"[:500], conn=self.conn, kind="fault"))
-                await self._clock.sleep(self._backoff.next_s())
+                self._hear(Input(_words(error), conn=self.conn, kind=FAULT))
+                await self._clock.sleep(backoff.next_s())
                 continue
             tick_size = self._exchange.precisionMode == TICK_SIZE
             listed = [terms(self.venue, markets[each.symbol], tick_size=tick_size) for each in self._wanted]
@@ -126,12 +127,20 @@ class CcxtFeed:
         """Keep a subscription alive. What the call returns has been recorded already."""
         watch: Callable[..., Awaitable[object]] = getattr(self._exchange, method)
         arguments = (symbol, BAR) if method == "watch_ohlcv" else (symbol,)
+        backoff = _backoff()
         while True:
             try:
                 await watch(*arguments)
+                backoff.reset()
+                continue
             except Exception as error:  # ccxt lets anything through, KeyError included
-                self._lose(f"{type(error).__name__}: {error}"[:200])
-                await self._clock.sleep(self._backoff.next_s())
+                if isinstance(error, _SEVERED) and not isinstance(error, ccxt.InvalidNonce):
+                    self._lose(_words(error))
+                else:  # about this one alone: a book that does not add up, a symbol that is gone
+                    self._hear(Input(f"{method} {symbol}: {_words(error)}", conn=self.conn, kind=FAULT))
+                    if method == "watch_order_book":
+                        self._tap.broke(symbol, _words(error))
+            await self._clock.sleep(backoff.next_s())
 
     async def _tend(self) -> None:
         """A tap that failed is our fault and ends the feed; a socket that went deaf is closed."""
@@ -189,6 +198,11 @@ class Tap:
     def forget(self) -> None:
         """The next thing heard of each book is the whole of it."""
         self._books.clear()
+
+    def broke(self, symbol: str, why: str) -> None:
+        """Of this book, too, and who heard it must not go on from what he has."""
+        if self._books.pop(symbol, None) is not None:
+            self._hear(BrokenFrame(s=symbol, why=why))
 
     def _try(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -295,6 +309,14 @@ class _Nested(dict[str, Any]):
 
     def __setitem__(self, key: str, inner: Any) -> None:
         super().__setitem__(key, inner if isinstance(inner, _Caches) else self._make(key))
+
+
+def _backoff() -> Backoff:
+    return Backoff(0.5, 5.0, Random())
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
 
 
 def _changes(before: dict[float, float], after: dict[float, float]) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ own ids, because a venue sends its latest again whenever somebody subscribes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import msgspec
@@ -60,6 +60,13 @@ class BookFrame(Unified, tag="book"):
     whole: bool = False
 
 
+# {"t":"broken","s":"BTC/USDT","why":"ChecksumError: okx watchOrderBook"}
+class BrokenFrame(Unified, tag="broken"):
+    """What was known of the book cannot be gone on from; the next is whole again."""
+
+    why: str
+
+
 class TickerFrame(Unified, tag="ticker"):
     last: Price
     volume: Size = 0.0
@@ -80,7 +87,7 @@ class BarFrame(Unified, tag="bar"):
     volume: Size
 
 
-Frame = TradeFrame | BookFrame | TickerFrame | BarFrame
+Frame = TradeFrame | BookFrame | BrokenFrame | TickerFrame | BarFrame
 
 
 class State(Struct):
@@ -126,6 +133,8 @@ class CcxtProtocol:
                 return self._trade(frame, name, local_ns)
             case BookFrame():
                 return self._book(frame, name, local_ns)
+            case BrokenFrame():
+                return self._break(frame.why, local_ns, {name})
             case TickerFrame():
                 return self._ticker(frame, name, local_ns)
             case _:
@@ -177,8 +186,9 @@ class CcxtProtocol:
         self.counts.trades, self.counts.depth_updates, self.counts.quotes = was.counts
         return [InstrumentListed(local_ns, instrument) for instrument in was.listed]
 
-    def _break(self, reason: str, local_ns: int) -> list[object]:
-        broken, self._whole = sorted(self._whole), set()
+    def _break(self, reason: str, local_ns: int, names: Collection[str] | None = None) -> list[object]:
+        broken = sorted(self._whole if names is None else self._whole.intersection(names))
+        self._whole.difference_update(broken)
         return [BookInvalidated(local_ns, name, reason) for name in broken]
 
     def _trade(self, frame: TradeFrame, name: str, ns: int) -> Sequence[object]:

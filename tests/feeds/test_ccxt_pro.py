@@ -317,6 +317,63 @@ async def test_a_feed_listens_through_a_loss_and_records_it():
     assert [type(e) for item in frames for e in protocol.receive(item.raw, 1, item.conn)] == [Trade] * 3
 
 
+async def test_what_goes_wrong_with_one_market_breaks_no_other_and_a_lost_socket_breaks_all():
+    """Two books, of which one does not add up, once; then the network is gone."""
+    names, turn = ["BTC/USD", "ETH/USD"], asyncio.Event()
+    waiting: dict[str, asyncio.Future[None]] = {}
+
+    def make(settings: dict[str, Any]) -> Any:
+        exchange = ccxt.pro.okx(settings)
+        exchange.set_markets([{**market("okx"), "symbol": name, "id": name.replace("/", "-")} for name in names])
+
+        async def watch(symbol: str) -> None:
+            feed._tap._try(feed._tap._book, {"symbol": symbol, "bids": [(99.0, 1.0)], "asks": [(101.0, 1.0)]})
+            waiting[symbol] = asyncio.get_running_loop().create_future()
+            turn.set()
+            await waiting[symbol]
+
+        exchange.watch_order_book = watch
+        return exchange
+
+    async def watched(*symbols: str) -> None:
+        async with asyncio.timeout(5):
+            while not all(symbol in waiting and not waiting[symbol].done() for symbol in symbols):
+                turn.clear()
+                await turn.wait()
+
+    events: list[Any] = []
+
+    def accept(items: Any, protocol: VenueProtocol) -> None:
+        for item in items:
+            if item.kind == "disconnect":
+                events.extend(protocol.lost(item.conn, 1))
+            elif item.kind is None:
+                events.extend(protocol.receive(item.raw, 1, item.conn))
+            elif item.kind == "fault":
+                events.append(item.raw)
+
+    wanted = [Wanted(f"okx:{name}", name, ["book"]) for name in names]
+    feed = CcxtFeed("okx", wanted, protocol_of("okx", known_by([])), accept, Clock(), make=make)
+    async with Crew() as crew:
+        crew.start(feed.run())
+        await watched(*names)
+        events.clear()
+        waiting["ETH/USD"].set_exception(ccxt.pro.ChecksumError("a book"))
+        await watched("ETH/USD")
+        one = [*events]
+        events.clear()
+        waiting["BTC/USD"].set_exception(ccxt.pro.NetworkError("gone"))
+        await watched("BTC/USD")
+
+    assert one[0] == "watch_order_book ETH/USD: ChecksumError: a book"
+    assert [(type(e), e.instrument) for e in one[1:]] == [
+        (BookInvalidated, "okx:ETH/USD"),
+        (BookSnapshot, "okx:ETH/USD"),
+        (BookRestored, "okx:ETH/USD"),
+    ]
+    assert [e.instrument for e in events if isinstance(e, BookInvalidated)][:2] == ["okx:BTC/USD", "okx:ETH/USD"]
+
+
 @pytest.mark.parametrize(("venue", "streams"), [("nowhere", ["trade"]), ("okx", ["mark"])])
 async def test_what_ccxt_cannot_watch_is_refused_at_the_start(venue, streams):
     with pytest.raises(CannotHear):
