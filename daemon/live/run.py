@@ -579,8 +579,7 @@ class Live:
             try:
                 before.write(CLEAN, reason, left, found)
             except Exception as error:
-                words = f"{before.session.path.name} was not written to its end ({error}); argus export makes it again"
-                loop.call_soon_threadsafe(self._find, words)
+                loop.call_soon_threadsafe(self._find, _unwritten(before.session, error))
             finally:
                 before.close_logs()
 
@@ -631,11 +630,20 @@ class Live:
             self._find(f"did not end in time: {', '.join(late)}")
         if not self._shut(self.sitting):
             code = code or ERROR
-        handed.write(self.session, core.chain)
-        summary = self.sitting.write(code, self._reason, left, [one.what for one in self.findings.open()])
+        summary: dict[str, Any] = {}
+        try:
+            handed.write(self.session, core.chain)
+            summary = self.sitting.write(code, self._reason, left, [one.what for one in self.findings.open()])
+        except OSError as error:  # what the code says of our orders stands, whatever the disk has room for
+            self._find(_unwritten(self.session, error))
+            code = code or ERROR
         for thread in self._written_by:
             thread.join(self.process.stop_within_s)
         return Ended(self.session.path, code, self._reason, summary)
+
+
+def _unwritten(over: Session, error: Exception) -> str:
+    return f"{over.path.name} was not written to its end ({error}); argus export makes it again"
 
 
 def _money_at_risk(core: Core) -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import shutil
 import signal
@@ -19,8 +20,9 @@ import pytest
 from bus import journal
 from bus.clock import SECOND
 from bus.values import ZERO
-from daemon.errors import ERROR, KILLED
-from daemon.live import durable, state
+from daemon import session
+from daemon.errors import ERROR, KILLED, ORDERS_LEFT
+from daemon.live import durable, ending, state
 from daemon.live.recorder import pieces
 from daemon.live.run import Live
 from daemon.proof import refold
@@ -289,6 +291,25 @@ def test_a_journal_that_cannot_be_closed_keeps_nobody_from_the_last_words(tmp_pa
     assert "the feed is over" in (ended.session / "last_words.json").read_text()
     assert "was not closed as it should be" in " ".join(world.said)
     assert asyncio.run(verify(Session.open(ended.session))).equal
+
+
+@pytest.mark.parametrize("file", ["handover.json", "curve.json", "last_words.json"])
+def test_a_disk_without_room_for_the_readable_files_keeps_the_code_that_says_what_is_left(tmp_path, monkeypatch, file):
+    world = World(tmp_path, Market(5).lines(), config_text=CONFIG)
+    replace = session.replace_file
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == file:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(path, content)
+
+    monkeypatch.setattr(session, "replace_file", full)
+    monkeypatch.setattr(ending, "open_orders", lambda _core: [{"client_id": "one"}])
+
+    ended = asyncio.run(world.run_through())
+
+    assert ended.exit_code == ORDERS_LEFT
+    assert "was not written to its end" in " ".join(world.said)
 
 
 def full() -> sqlite3.OperationalError:
