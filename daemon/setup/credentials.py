@@ -23,6 +23,8 @@ NAMES = (*CREDENTIALS, NOTIFY_URLS)
 REDACTED = "[redacted]"
 
 _SHORTEST = 6
+_SHORTEST_TOKEN, _SURELY_TOKEN = 8, 24
+_IN_AN_ADDRESS = re.compile(r"[/?#&=@:,]+")
 _SECRET_NAME = re.compile(r"(_KEY|_SECRET|_TOKEN|_PASSWORD|_PASSPHRASE|_UUID|_URLS|_KEY_ID)$", re.IGNORECASE)
 _known: set[str] = set()
 
@@ -56,8 +58,16 @@ def here() -> Surroundings:
 
 
 def remember(text: str) -> None:
-    """``redact`` takes it, its lines and its words out from now on."""
-    _known.update(part for part in (text, *text.split()) if len(part) >= _SHORTEST)
+    """``redact`` takes it, its lines and its words out from now on, and of an address what looks like a token in it."""
+    words = text.split()
+    _known.update(part for part in (text, *words) if len(part) >= _SHORTEST)
+    for address in words:
+        if "://" in address:
+            _known.update(filter(_is_token, _IN_AN_ADDRESS.split(address)))
+
+
+def _is_token(part: str) -> bool:
+    return len(part) >= _SHORTEST_TOKEN and (len(part) >= _SURELY_TOKEN or any(map(str.isdecimal, part)))
 
 
 def redact(text: str) -> str:

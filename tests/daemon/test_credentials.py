@@ -72,6 +72,35 @@ def test_a_secret_shows_itself_only_when_asked():
     assert redact(f"GET /?key={CANARY}&x=1") == f"GET /?key={REDACTED}&x=1"
 
 
+@pytest.mark.parametrize(
+    ("address", "said", "kept"),
+    [
+        (
+            "tgram://123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K/987654321",
+            "POST /bot123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K/sendMessage",
+            "sendMessage",
+        ),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "hooks: /A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "hooks"),
+        (
+            "https://push.example.com/send?token=s3cr3t-t0k3n",
+            "push.example.com refused token s3cr3t-t0k3n",
+            "push.example",
+        ),
+    ],
+)
+def test_a_token_is_not_shown_without_the_address_it_came_in(address, said, kept):
+    Secret(f"json://elsewhere {address}", "a test")
+
+    shown = redact(said)
+
+    assert REDACTED in shown
+    assert kept in shown
+    assert not any(
+        part in shown
+        for part in ("AAEhBOweik6ad9r_QXMENQjcrGbqCr4K", "A1BRTD4JD", "TIiajkdnlazkcOXrIdevi7FQ", "s3cr3t-t0k3n")
+    )
+
+
 def test_the_log_of_a_session_holds_no_canary(tmp_path):
     Secret(CANARY, "a test")
     log = RunLog(tmp_path, "INFO")
