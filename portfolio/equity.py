@@ -70,6 +70,16 @@ class Held:
         self.low, self.high = _NO_BAND
 
 
+class _Stopwatch:
+    """``ns`` so far, and since when it runs, if it does."""
+
+    __slots__ = ("ns", "since")
+
+    def __init__(self) -> None:
+        self.ns = 0
+        self.since: int | None = None
+
+
 class _Worth(NamedTuple):
     """The account as a sum: what is linear in marks, and positions whose worth is not or is in another asset."""
 
@@ -84,6 +94,7 @@ class Equity:
     """
 
     def __init__(self, ledger: Ledger, market: Market, clock: Clock, asset: str) -> None:
+        # Up to 29 attributes are kept in the object itself by CPython 3.11; with one more each is looked up by name.
         self.asset = asset
         self._ledger = ledger
         self._market = market
@@ -95,7 +106,6 @@ class Equity:
         self.sheet: Sheet | None = None
         self.shown: Sequence[Held] = ()
         self._is_waiting = True
-        self._heard_depth = 0
         self._held: dict[str, Held] = {}
         self._value = math.nan
         self._cannot: str | None = None
@@ -103,8 +113,7 @@ class Equity:
         self._moves_left = _MOVES
         self._traded = 0
         self._simple: dict[str, bool] = {}  # by instrument, as long as nothing new is traded
-        self._exposed_ns = 0
-        self._exposed_since: int | None = None
+        self._exposed = _Stopwatch()
         self._carried: EquityState | None = None  # of the session before, until the account can be valued
         self.start: Decimal | None = None
         self._start = math.nan
@@ -252,8 +261,8 @@ class Equity:
     @property
     def exposed_ns(self) -> int:
         """For how long, up to now, there was a position."""
-        since = self._exposed_since
-        return self._exposed_ns + (self._clock.now - since if since is not None else 0)
+        watch = self._exposed
+        return watch.ns + (self._clock.now - watch.since if watch.since is not None else 0)
 
     # --- what is heard ---
 
@@ -293,15 +302,15 @@ class Equity:
 
     def _on_fill(self, fill: OrderFilled) -> None:
         self._worth = self.sheet = None
-        positions, since = self._ledger.positions, self._exposed_since
+        positions, watch = self._ledger.positions, self._exposed
         position = positions[fill.instrument]
         exposed = not position.flat or (len(positions) > 1 and any(not other.flat for other in positions.values()))
-        if since is None:
+        if watch.since is None:
             if exposed:
-                self._exposed_since = self._clock.now
+                watch.since = self._clock.now
         elif not exposed:
-            self._exposed_ns += self._clock.now - since
-            self._exposed_since = None
+            watch.ns += self._clock.now - watch.since
+            watch.since = None
         if not self._moved_simply(fill, position):
             self._measure_again(begin=True)
 
@@ -448,10 +457,8 @@ class Equity:
             self._is_waiting = waiting
             for subscription in self._waiting:
                 (subscription.resume if waiting else subscription.pause)()
-        if depth > self._heard_depth:
-            self._heard_depth = depth
-            for subscription in self._watching[:depth]:
-                subscription.resume()
+        for subscription in self._watching[:depth]:
+            subscription.resume()
 
     def _count(self) -> None:
         """Bring the watched value up to the present marks."""

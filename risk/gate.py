@@ -223,7 +223,8 @@ class Gate:
         """Why nothing may be sent at all right now, or nothing."""
         if self.state is not _ARMED and not self._lets_out:
             return self._halted_by or "trading_state", f"trading is {self.state.value}"
-        if self.missed is not None and (late := self.missed()):
+        missed = self.missed  # called as what it is: no method to look for
+        if missed is not None and (late := missed()):
             return "missed", late
         if not self.routing:
             return "routing", "routing is off: what strategies want is noted and goes nowhere"
