@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from bus.clock import Clock
 from bus.inbox import Inbox, Overflow
-from bus.route import Handler, Handlers, OnFailure, Route, route
+from bus.route import Handler, OnFailure, Route, route
 
 Event = TypeVar("Event")
 
@@ -75,7 +75,7 @@ class Bus:
         self._on_failure = on_failure
         self._subscriptions: dict[type, list[Subscription]] = {}
         self._routes = _Routes()
-        self._known: dict[tuple[type, Handlers], Route] = {}
+        self._known: dict[tuple[object, ...], Route] = {}
         self._backlog: deque[object] = deque()
         self._busy = False
 
@@ -158,9 +158,10 @@ class Bus:
         # Another route, so that a delivery under way keeps the one it started with. Those who come and go (a venue with
         # nothing to match) find the one they had, and what it has learnt.
         handlers = tuple(s.handler for s in self._subscriptions[event_type] if s.active)
-        known = self._known.get((event_type, handlers))
+        key = event_type, *map(id, handlers)  # which a route keeps alive; not every callable has a hash
+        known = self._known.get(key)
         if known is None:
-            known = self._known[event_type, handlers] = route(event_type, handlers, self._on_failure)
+            known = self._known[key] = route(event_type, handlers, self._on_failure)
         self._routes[event_type] = known
         if self._busy:
             self._backlog.append(_REROUTED)

@@ -59,6 +59,18 @@ def test_everyone_hears_in_the_order_they_subscribed() -> None:
     assert heard == [("a", 1), ("b", 1), ("c", 1)]
 
 
+def test_whatever_can_be_called_can_hear() -> None:
+    class Tally(list[Any]):
+        __call__ = list.append
+
+    bus, tally = strict_bus(), Tally()
+    bus.subscribe(Ping, tally)
+
+    bus.publish(Ping(1))
+
+    assert tally == [Ping(1)]
+
+
 def test_everyone_sees_the_first_event_before_anyone_sees_the_second() -> None:
     bus, heard = listening()
 
