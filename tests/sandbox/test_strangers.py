@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.clock import TurnedClock
@@ -77,12 +77,12 @@ def words(known: list[str]) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.property
-@settings(max_examples=30)
 @given(st.data())
 def test_every_message_gets_an_answer_that_is_json(data):
+    there = venues()
     for name, known in (("binance", BINANCE_WORDS), ("coinbase", COINBASE_WORDS)):
         keys = ["method", "params", "id"] if name == "binance" else ["type", "channel", "product_ids"]
-        venue = venues()[name]
+        venue = there[name]
         transport = Unheard()
         connection = Connection(1, name, START_NS, cast(asyncio.Transport, transport))
         message = data.draw(words(known) | st.fixed_dictionaries({key: words(known) for key in keys}))
@@ -90,14 +90,13 @@ def test_every_message_gets_an_answer_that_is_json(data):
         venue.hear(connection, json.dumps(message))
 
         connection.flush(START_NS)
-        answer = transport.written[transport.written.rindex(b"\x81") if connection.frames == 1 else 0 :]
+        answer = transport.written[transport.written.index(b"\x81") if connection.frames == 1 else 0 :]
         assert connection.frames >= 1
         if connection.frames == 1:
             assert isinstance(orjson.loads(answer[answer.index(b"{") :]), dict)
 
 
 @pytest.mark.property
-@settings(max_examples=60)
 @given(st.data())
 def test_every_request_gets_an_answer(data):
     values = st.sampled_from(["BTCUSDT", "BTC-USD", "1m", "1w", "ONE_MINUTE", "5", "0", "-1", "", "[1]", '["BTCUSDT"]'])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import talib
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.indicators import Adx, Atr, Ema, Highest, Indicator, Lowest, Macd, Moments, Regression, Rsi, Sma
@@ -57,7 +57,6 @@ def check(prices: Prices) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-6, 1.0, 60_000.0]), length=st.integers(1, 300))
 def test_a_bar_at_a_time_is_the_whole_series_at_once(seed: int, scale: float, length: int) -> None:
     draw = np.random.default_rng(seed)
@@ -103,7 +102,6 @@ def test_on_recorded_bars_they_agree_too(file: Any) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), length=st.integers(3, 60))
 def test_the_regression_is_least_squares_over_its_window(seed: int, length: int) -> None:
     draw = np.random.default_rng(seed)
