@@ -426,6 +426,8 @@ class Gate:
         self._change(state, rule, reason, self._checks(NO_ORDER))
         if (state is _STOPPING and not halted) or state is _SHADOW:
             self._pull(None, rule, reason)
+        elif self._lets_out:
+            self._pull_entries(rule, reason)
 
     def _told(self, state: TradingState | None, rule: str, reason: str) -> None:
         """A governor's word: it closes a gate that lets orders through, and is written down in any case."""
@@ -573,6 +575,20 @@ class Gate:
     def _note(self, rule: str, reason: str) -> None:
         """Something about trading changed that leaves its state what it is."""
         self._bus.publish(TradingStateChanged(self._clock.now, self.state, rule, reason, self._checks(NO_ORDER)))
+
+    def _pull_entries(self, rule: str, reason: str) -> None:
+        """Of what is open only what makes a position smaller stays, the oldest first: what is held closes once."""
+        left: dict[tuple[str, Side], Decimal] = {}
+        for entry in self._exposure.open_orders():
+            order, held = entry.order, self._ledger.inventory(entry.order.instrument)
+            if order.reduce_only:
+                continue
+            key = order.instrument, order.side
+            rest = left.get(key, held if order.side is _SELL else -held) - entry.leaves
+            if rest < ZERO:
+                self._bus.publish(CancelRequested(self._clock.now, entry.intent_id, rule, reason))
+            else:
+                left[key] = rest
 
     def _pull(self, instrument: str | None, rule: str, reason: str) -> None:
         for order in self._exposure.open_orders(instrument):

@@ -3,7 +3,7 @@
 **Bands.** Two losses are watched, from the peak of equity and from the session's start, each with three bands:
 
     soft   entries are made smaller, by a stated factor
-    hard   REDUCING: only what makes a position smaller passes
+    hard   REDUCING: only what makes a position smaller passes, or stays open
     kill   SHADOW: nothing passes, what is open is cancelled, strategies go on being heard
 
 A band is entered in the very input whose mark crosses it: equity calls ``look`` from inside its own handler, before

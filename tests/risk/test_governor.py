@@ -124,6 +124,19 @@ def test_a_hard_band_lets_out_and_not_in() -> None:
     made.approve(SELL, D(40), PERP)
 
 
+def test_a_hard_band_cancels_what_is_open_and_could_make_a_position_larger() -> None:
+    made = world()
+    made.approve(SELL, D(60), PERP, limit=D(104))
+    entry = made.approve(BUY, D(1), PERP, limit=D(96))
+    turning = made.approve(SELL, D(41), PERP, limit=D(105))
+    made.approve(SELL, D(40), PERP, limit=D(103))
+
+    made.trade(80.0, PERP)
+
+    assert [one.intent_id for one in made.all(CancelRequested)] == [entry.intent_id, turning.intent_id]
+    assert {one.who for one in made.all(CancelRequested)} == {"drawdown_band"}
+
+
 def test_the_kill_band_cancels_what_is_open_and_lets_nothing_pass() -> None:
     made = world()
     resting = made.approve(BUY, D(1), PERP, limit=D(96))
