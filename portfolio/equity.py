@@ -341,13 +341,15 @@ class Equity:
         again. False, and nothing done, for any other.
         """
         name, there = fill.instrument, self._held
+        held = there.get(name)
+        mark = held.price if held is not None else self._market.mark(name)
         self._moves_left -= 16
         if (
             self._is_waiting
             or self._moves_left <= 0
             or self._traded != len(self._ledger.positions)  # a new instrument may price what was held before
             or fill.fee_asset != self.asset
-            or (mark := self._market.mark(name)) <= 0
+            or mark <= 0
             or not (self._simple.get(name) or self._is_simple(position))
         ):
             return False
@@ -356,16 +358,12 @@ class Equity:
         if fill.side is _SELL:
             size = -size
         value = self._value + money.to_float(size * (money.from_float(mark) - fill.price) - fill.fee)
-        held = there.get(name)
-        if held is not None:
-            value += (held.weight or 0.0) * (mark - held.counted)  # it is never None where things are simple
         if not position.lots and not (position.spot and self._ledger.cash.get(position.instrument.base)):
             there.pop(name, None)
         elif held is None:
             there[name] = Held(mark, money.to_float(size), self._source(name))
         else:
-            held.price = held.counted = mark
-            held.weight = (held.weight or 0.0) + money.to_float(size)
+            held.weight = (held.weight or 0.0) + money.to_float(size)  # it is never None where things are simple
         self._value = value
         if value > self.peak:
             self._look()
