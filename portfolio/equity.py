@@ -112,7 +112,7 @@ class Equity:
         self._begun_ns: int | None = None
         self._moves_left = _MOVES
         self._traded = 0
-        self._simple: dict[str, bool] = {}  # by instrument, as long as nothing new is traded
+        self._simple: dict[str, bool] = {}  # by instrument, until all is measured again
         self._exposed = _Stopwatch()
         self._carried: EquityState | None = None  # of the session before, until the account can be valued
         self.start: Decimal | None = None
@@ -382,11 +382,18 @@ class Equity:
             simple = self._simple[terms.name] = (
                 not position.inverse
                 and (terms.quote if position.spot else position.asset) == self.asset
-                and (not position.spot or self._valuation.source(terms.base) == terms.name)
+                and (
+                    self._valuation.source(terms.base) == terms.name if position.spot else not self._prices(terms.name)
+                )
             )
             if simple:
                 self._listen(waiting=False, depth=self._depth((terms.name,)))
         return simple
+
+    def _prices(self, contract: str) -> bool:
+        """Whether it sets the price of something in the wallet, too: that is still held when the position is closed."""
+        wallet = (asset for asset, amount in self._ledger.cash.items() if amount and asset != self.asset)
+        return any(self._valuation.source(asset) == contract for asset in wallet)
 
     def _measure_again(self, *, begin: bool = False) -> None:
         """Measure everything, note what is held, and listen to what may change it."""
@@ -405,9 +412,8 @@ class Equity:
         if begin and self._begun_ns is None:
             self._begun_ns = self._clock.now
         self._moves_left = _MOVES
-        if self._traded != len(self._ledger.positions):
-            self._traded = len(self._ledger.positions)
-            self._simple.clear()
+        self._traded = len(self._ledger.positions)
+        self._simple.clear()
         self._value, self._held, self._cannot = value, held, None
         if held or self._is_waiting:
             self._listen(waiting=self._begun_ns is None, depth=self._depth(held))

@@ -493,6 +493,8 @@ class Gate:
     def recall(self, state: GateState) -> None:
         """Go on where another session ended. Whatever halted it is still so, until somebody says ``relent``."""
         self._standing.rejects = state.rejects
+        if state.rejects:
+            self._acceptances.resume()
         self._standing.approved_ns.extend(state.approved_ns)
         self._halted_by = state.latched
 

@@ -17,6 +17,7 @@ from bus.bus import Bus
 from bus.clock import Clock
 from bus.events import CancelRejected, OrderAccepted, OrderCancelled, OrderRejected, OrderReplaced, ReplaceRejected
 from bus.market import Market
+from bus.resume import MarketResumed
 from bus.rng import Draws
 from bus.values import Order
 from sim import filters
@@ -57,6 +58,7 @@ class Exchange:
         """Take a place among those who hear the market; it listens only while it has something to hear for."""
         self._floor.attach(bus)
         self._funding.attach(bus)
+        bus.subscribe(MarketResumed, self._on_resumed)
 
     def open_orders(self) -> Iterator[VenueOrder]:
         for desk in self._floor.desks.values():
@@ -124,6 +126,12 @@ class Exchange:
         if terms.tif is GTD and order.stage is OPEN:
             order.timer = self._clock.at(terms.expires_ns, partial(self._reach_date, order))
         self._reporter.tell(act)
+
+    def _on_resumed(self, _: MarketResumed) -> None:
+        """A market that was carried over is known, however it stands: nothing is waited for."""
+        market = self._market
+        for known in (market.books, market.quotes, market.trades, market.bars):
+            self.unheard.difference_update(known)
 
     def _must_wait(self, desk: Desk) -> bool:
         """A restart: an order that was on its way meets the market when there is one, not the silence before it."""

@@ -91,6 +91,15 @@ def test_a_holding_without_a_mark_is_not_worth_nothing() -> None:
     assert desk.equity.start == desk.equity.value() == desk.equity.value_float() == 1010
 
 
+def test_what_a_contract_prices_in_the_wallet_is_watched_on_when_its_position_is_closed() -> None:
+    desk = Desk({"USDT": "1000", "BTC": "2"})
+
+    desk.hear(trade(100.0, LINEAR), fill("1", "100", LINEAR), fill("-1", "100", LINEAR), trade(90.0, LINEAR))
+
+    assert desk.equity.value() == desk.equity.value_float() == 1180
+    assert desk.equity.max_drawdown == pytest.approx(20 / 1200)
+
+
 def test_a_fill_before_the_first_mark_is_valued_when_the_mark_comes() -> None:
     desk = Desk({"USDT": "1000"})
     desk.hear(fill("1", "100"))

@@ -18,6 +18,7 @@ from bus.events import (
     PartFailed,
     TradingStateChanged,
 )
+from bus.state import GateState
 from bus.values import Action, OrderType, Side, TimeInForce, TradingState
 from tests.risk.world import ALL, CLOSED, COIN, PERP, SPOT, T0, World
 
@@ -351,3 +352,15 @@ def test_the_market_of_one_instrument_says_nothing_of_another() -> None:
     assert world.refuse(BUY, D(1)).rule == "stale_data"
     assert {i.name for i in ALL} == set(world.market.instruments)
     assert world.clock.now == T0 + 31 * SECOND
+
+
+# --- restarts ---------------------------------------------------------------------------------------------------
+
+
+def test_an_acceptance_after_a_restart_ends_the_run_of_rejects_before_it() -> None:
+    made = World()
+    made.gate.recall(GateState(rejects=2, latched="", reason="", approved_ns=[]))
+
+    made.accept(made.approve(BUY, D(1)))
+
+    assert made.gate.remember().rejects == 0
