@@ -54,7 +54,9 @@ class Reporter:
         return Act(None, self._clock.now + self._latency.draw(self._draws, "latency.ack", client_id))
 
     def tell(self, act: Act) -> None:
-        self._wire.send(act.ns, self.hear, act)
+        """Unless nothing came of it: an order that waited for a bar's open and found it beyond its limit only rests."""
+        if act.events:
+            self._wire.send(act.ns, self.hear, act)
 
     def hear(self, act: Act) -> None:
         order = act.order

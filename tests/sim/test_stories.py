@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from bus.values import Liquidity, MatchSource
+from sim.latency import FixedLatency
 from sim.slippage import LAST_PRICE
 from tests.sim.venue import (
     BUY,
@@ -118,6 +119,19 @@ def test_a_bar_that_began_before_the_order_arrived_fills_nothing():
     venue.bar(90.0, 90.0, 90.0, 90.0, began_ago_ns=1)
 
     assert venue.fills() == []
+
+
+def test_an_order_that_waited_for_an_open_beyond_its_limit_rests_without_a_word():
+    venue = Venue(instant(acknowledgement=FixedLatency(5)))
+    venue.bar(100.0, 105.0, 95.0, 100.0)
+    venue.order(BUY, LIMIT, "1", "101")
+    venue.bar(103.0, 104.0, 102.0, 103.0)
+    venue.clock.turn(venue.clock.now + 5)
+
+    venue.bar(103.0, 104.0, 100.0, 100.0)
+    venue.clock.turn(venue.clock.now + 5)
+
+    assert venue.story() == "accepted, 1@101"
 
 
 def test_a_triggered_stop_limit_fills_in_a_later_bar():
