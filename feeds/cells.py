@@ -139,7 +139,7 @@ def integers(array: pa.Array) -> tuple[Integers, Mask]:
         fits = (np.abs(values) < _EXACT) & (values == np.floor(values))
         values = np.where(fits, values, 0)
     else:
-        fits = np.ones(len(values), np.bool_)
+        fits = values <= _MAX_NS  # of unsigned ones the upper half would come out negative
     return values.astype(np.int64), fits if known is None else fits & known
 
 
@@ -305,7 +305,9 @@ def _scales(values: npt.NDArray[Any]) -> Integers:
 
 
 def _interval(word: str, unit: Unit) -> int:
-    match = re.fullmatch(r"(\d+)\s*([a-z]*)", word.strip().casefold())
+    # A column with a cell missing has floats for numbers: 60000.0.
+    match = re.fullmatch(r"(\d{1,18})(?:\.0+)?\s*([a-z]*)", word.strip().casefold())
     if match is None:
         return 0
-    return int(match[1]) * (_NS.get(match[2], 0) if match[2] else unit.ns)
+    length = int(match[1]) * (_NS.get(match[2], 0) if match[2] else unit.ns)
+    return length if length <= _MAX_NS else 0

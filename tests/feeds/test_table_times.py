@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from bus.clock import DAY, HOUR, MINUTE, SECOND
 from bus.events import Bar, Trade
 from bus.values import Side
-from feeds.cells import Unit
+from feeds.cells import Unit, integers
 from feeds.table import Stamp, TableSpec
 from tests.feeds.table_files import BARS, T0, TRADES, read, write, write_parquet
 
@@ -80,6 +81,32 @@ def test_a_bars_interval_can_stand_in_the_table(tmp_path, header: str, cell: str
 
     assert isinstance(bar, Bar)
     assert bar.interval_ns == interval_ns
+
+
+@pytest.mark.parametrize("cell", ["99999999999999999999m", "9" * 5_000, "999999999999999999d", "fortnight"])
+def test_a_bar_of_an_interval_that_is_none_is_left_out(tmp_path, cell: str):
+    path = write(
+        tmp_path / "a.csv", f"ts,open,high,low,close,interval\n{T0},1,1,1,1,{cell}\n{T0 + MINUTE},1,1,1,1,1m\n"
+    )
+
+    assert [bar.local_ns for bar in read(path)] == [T0 + 2 * MINUTE]
+
+
+def test_the_intervals_of_a_column_with_a_hole_are_read(tmp_path):
+    path = tmp_path / "a.parquet"
+    prices = {name: [1.0, 1.0] for name in ("open", "high", "low", "close")}
+    parquet.write_table(pa.table({"ts": [T0, T0 + MINUTE], **prices, "interval": [60.0, None]}), path)
+
+    [bar] = read(path)
+
+    assert isinstance(bar, Bar)
+    assert bar.interval_ns == MINUTE
+
+
+def test_an_unsigned_number_beyond_what_we_count_with_is_none():
+    _, known = integers(pa.array([5, 2**63 + 5], pa.uint64()))
+
+    assert known.tolist() == [True, False]
 
 
 def test_the_interval_is_the_smallest_step_and_holes_do_not_matter(tmp_path):
