@@ -238,23 +238,27 @@ async def test_books_that_broke_together_are_asked_for_together(monkeypatch):
     assert len([text for text in said if '"unsubscribe"' in text]) == 1, "after 4 s, and then after 8"
 
 
+def roll_over_and_lose(bench: Bench, *sockets: str) -> None:
+    """Roll the line over, and cut off these of its two sockets in the middle of passing on what was held."""
+    connection = bench.feed.lines[0].connection
+    hear = connection._hear
+
+    def cut_off(items: Sequence[Input]) -> None:
+        hear(items)
+        if items[0].kind == CONNECT and len(bench.of(FeedOpened)) == 2:
+            for socket in sockets:
+                asyncio.get_running_loop().call_soon(connection._lose, getattr(connection, socket), "cut off")
+
+    connection._hear = cut_off
+    connection.roll_over()
+
+
 async def test_two_sockets_that_die_while_one_hands_over_to_the_other_are_both_lost():
     """The line is gone in the middle of passing on what was held: no book may live on the second one's word."""
     async with world(speakers=seeded(flood=500)) as there:
         await there.until_tradeable()
         (bench,) = there.benches
-        connection = bench.feed.lines[0].connection
-        hear = connection._hear
-
-        def cut_off(items: Sequence[Input]) -> None:
-            hear(items)
-            if items[0].kind == CONNECT and len(bench.of(FeedOpened)) == 2:
-                for link in (connection._link, connection._standby):
-                    assert link is not None
-                    asyncio.get_running_loop().call_soon(connection._lose, link, "cut off")
-
-        connection._hear = cut_off
-        connection.roll_over()
+        roll_over_and_lose(bench, "_link", "_standby")
         await there.pass_time(5)
 
     first, second, _ = (opened.conn for opened in bench.of(FeedOpened))
@@ -266,17 +270,7 @@ async def test_a_successor_that_dies_while_it_takes_over_leaves_the_line_to_the_
     async with world(speakers=seeded(flood=500)) as there:
         await there.until_tradeable()
         (bench,) = there.benches
-        connection = bench.feed.lines[0].connection
-        hear = connection._hear
-
-        def cut_off(items: Sequence[Input]) -> None:
-            hear(items)
-            if items[0].kind == CONNECT and len(bench.of(FeedOpened)) == 2:
-                assert connection._standby is not None
-                asyncio.get_running_loop().call_soon(connection._lose, connection._standby, "cut off")
-
-        connection._hear = cut_off
-        connection.roll_over()
+        roll_over_and_lose(bench, "_standby")
         await there.pass_time(15)
 
     first, second, third = (opened.conn for opened in bench.of(FeedOpened))
