@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -217,6 +219,19 @@ def test_a_resumed_handler_has_its_old_place() -> None:
     bus.publish(Ping(2))
 
     assert heard == ["second", "first", "second"]
+
+
+def test_who_has_left_is_not_kept() -> None:
+    class Ear:
+        def hear(self, event: Ping) -> None: ...
+
+    bus, ear = strict_bus(), Ear()
+    seen = weakref.ref(ear)
+    bus.subscribe(Ping, ear.hear).close()
+    del ear
+    gc.collect()
+
+    assert seen() is None
 
 
 def test_one_who_starts_paused_hears_nothing_until_resumed() -> None:

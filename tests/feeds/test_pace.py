@@ -128,26 +128,44 @@ def test_no_stall_anywhere_makes_a_venue_hear_too_much_in_a_second(schedule, by_
     asyncio.run(through(schedule, by_address=by_address))
 
 
+def test_what_a_line_said_that_is_over_is_nobody_s_burden():
+    """Its hello was never proved: an address that counted it for ever would one day say nothing more."""
+    venue = Venue(1, by_address=True)
+    shared = Allowance(venue.rim, TERMS.messages, TERMS.messages_s)
+
+    async def come_and_go() -> None:
+        async with Crew() as crew:
+            crew.start(line_to(venue, 0, Allowance(venue.rim, TERMS.connects, TERMS.connects_s), shared).run())
+            await settle()
+            assert shared.free < TERMS.messages
+
+    asyncio.run(come_and_go())
+    venue.clock.turn(2 * TERMS.messages_s)
+
+    assert shared.free == TERMS.messages
+
+
+def line_to(venue: Venue, number: int, connects: Allowance, shared: Allowance | None) -> Connection:
+    return Connection(
+        f"venue/{number}",
+        ["ws://venue"],
+        cast(Network, Exchange(venue, number)),
+        venue.rim,
+        TERMS,
+        connects,
+        Random(1),
+        lambda _items: None,
+        lambda: ["hello"],
+        lambda _raw: True,
+        shared,
+    )
+
+
 async def through(schedule: Sequence[tuple[str, int, int]], *, by_address: bool) -> None:
     venue = Venue(2, by_address=by_address)
     shared = Allowance(venue.rim, TERMS.messages, TERMS.messages_s) if by_address else None
     connects = Allowance(venue.rim, TERMS.connects, TERMS.connects_s)
-    lines = [
-        Connection(
-            f"venue/{number}",
-            ["ws://venue"],
-            cast(Network, Exchange(venue, number)),
-            venue.rim,
-            TERMS,
-            connects,
-            Random(1),
-            lambda _items: None,
-            lambda: ["hello"],
-            lambda _raw: True,
-            shared,
-        )
-        for number in range(2)
-    ]
+    lines = [line_to(venue, number, connects, shared) for number in range(2)]
     said = 0
     async with Crew() as crew:
         for each in lines:
