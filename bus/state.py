@@ -124,6 +124,15 @@ class TakenState(State, frozen=True):
     sells: list[tuple[float, float, Decimal]]
 
 
+class FundingState(State, frozen=True):
+    """A payment that a position waits for, at the rate and mark by which it would be paid now."""
+
+    instrument: str
+    due_ns: int
+    rate: float
+    mark: float
+
+
 class VenueState(State, frozen=True):
     """The simulated venue: its account, its orders where they stand, and what is on the wire."""
 
@@ -135,6 +144,7 @@ class VenueState(State, frozen=True):
     arrivals: int = 0
     taken: list[TakenState] = []
     books: list[str] = []  # instruments that have a book: nothing else may take its place
+    funding: list[FundingState] = []
 
 
 class SeatState(State, frozen=True):
@@ -160,11 +170,12 @@ class GateState(State, frozen=True):
 
 
 class EquityState(State, frozen=True):
-    """``start`` is None where the account could not be valued yet."""
+    """``start`` is None where the account could not be valued yet; ``sources`` names what prices each asset."""
 
     start: Decimal | None = None
     peak: float | None = None
     max_drawdown: float = 0.0
+    sources: dict[str, str] = {}
 
 
 class FormingState(State, frozen=True):

@@ -214,7 +214,8 @@ class Equity:
     def state(self) -> EquityState:
         if self._carried is not None:
             return self._carried
-        return EquityState(self.start, self.peak if math.isfinite(self.peak) else None, self.max_drawdown)
+        peak = self.peak if math.isfinite(self.peak) else None
+        return EquityState(self.start, peak, self.max_drawdown, self._valuation.sources())
 
     def restore(self, state: EquityState) -> None:
         """Go on from another session's best and worst; its start is ours once the account, restored by now, can be
@@ -223,6 +224,7 @@ class Equity:
         self._carried, self.start, self._start = state, None, math.nan
         self.peak = state.peak if state.peak is not None else -math.inf
         self.max_drawdown = state.max_drawdown
+        self._valuation.restore(state.sources)
         self._guard_level = math.inf if self._guard is not None else -math.inf
         self._measure_again()
 

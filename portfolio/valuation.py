@@ -29,6 +29,7 @@ class Valuation:
         self._market = market
         self._account = account
         self._sources: dict[str, str] = {}
+        self._before: dict[str, str] = {}
         self._traded = 0
 
     def mark(self, instrument: str) -> float:
@@ -42,10 +43,20 @@ class Valuation:
         if self._traded != len(self._ledger.positions):
             self._traded = len(self._ledger.positions)
             self._sources.clear()
+            self._before = {}
         source = self._sources.get(asset)
         if source is None:
             source = self._sources[asset] = self._choose(asset)
         return source
+
+    def sources(self) -> dict[str, str]:
+        """What prices which asset at present."""
+        return dict(self._sources)
+
+    def restore(self, sources: dict[str, str]) -> None:
+        """Prefer what another session chose, the ledger being as it left it: a worth does not jump by a basis."""
+        self._traded = len(self._ledger.positions)
+        self._sources, self._before = {}, sources
 
     def price(self, asset: str) -> Decimal:
         return ONE if asset == self._account else money.from_float(self.mark(self.source(asset)))
@@ -64,4 +75,5 @@ class Valuation:
         marked = [i for i in there if market.mark(i.name) > 0]
         if not marked:
             raise CannotValue(asset)
-        return min(marked, key=lambda i: (i.name not in traded, i.kind is not Kind.SPOT)).name
+        before = self._before.get(asset)
+        return min(marked, key=lambda i: (i.name != before, i.name not in traded, i.kind is not Kind.SPOT)).name

@@ -121,7 +121,8 @@ class Governor:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.band, self.reason = Band(state["band"]), state["reason"]
-        self.panics = dict.fromkeys((name, length) for name, length in state["panics"])
+        self.panics.clear()  # in its place: who refuses entries reads the same table
+        self.panics.update(((name, length), None) for name, length in state["panics"])
 
     def _level(self) -> float:
         """The equity at which the next band begins, a hair early."""

@@ -76,17 +76,19 @@ class Horizons:
 
     def state(self) -> dict[str, Any]:
         due = [[*key, when, long] for key, (when, long) in self._due.items()]
-        return {"entries": dict(self._entries), "due": due, "made": self._made}
+        overdue = [list(key) for key in self._overdue]
+        return {"entries": dict(self._entries), "due": due, "overdue": overdue, "made": self._made}
 
     def restore(self, state: dict[str, Any]) -> None:
         self._entries, self._made = dict(state["entries"]), state["made"]
         for strategy, instrument, when, long in state["due"]:
             self._set((strategy, instrument), when, long)
+        self._overdue = dict.fromkeys(map(tuple, state["overdue"]))
         self._listen()
 
     def _set(self, key: tuple[str, str], when: int, long: bool) -> None:
-        known = self._due.get(key)
-        if known != (when, long):
+        if self._due.get(key) != (when, long):
+            self._due.pop(key, None)  # to the end: what is due at the same time comes in the order in which it was set
             self._due[key] = (when, long)
             self._clock.at(when, lambda: self._up(key, when))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from bus import money
@@ -9,6 +10,7 @@ from bus.bus import Bus, Subscription
 from bus.clock import Clock
 from bus.events import FundingPaid, MarkPrice
 from bus.market import Market
+from bus.state import FundingState
 from bus.values import ZERO
 from sim.account import Account
 from sim.fees import notional
@@ -23,6 +25,8 @@ class Funding:
         self._market = market
         self._account = account
         self._due_ns: dict[str, int] = {}
+        self._waiting: dict[tuple[str, int], None] = {}  # in the order in which they were announced
+        self._terms: dict[str, tuple[float, float]] = {}  # rate and mark of the session before, until one is heard
         self._marks: Subscription | None = None
 
     def attach(self, bus: Bus) -> None:
@@ -45,16 +49,41 @@ class Funding:
             self._marks.pause()
 
     def _schedule(self, mark: MarkPrice) -> None:
-        if mark.funding_ns > max(self._clock.now, self._due_ns.get(mark.instrument, 0)):
-            self._due_ns[mark.instrument] = mark.funding_ns
-            self._clock.at(mark.funding_ns, partial(self._pay, mark.instrument))
+        name, due_ns = mark.instrument, mark.funding_ns
+        if due_ns > max(self._clock.now, self._due_ns.get(name, 0)):
+            self._await(name, due_ns)
 
-    def _pay(self, name: str) -> None:
+    def _await(self, name: str, due_ns: int) -> None:
+        self._due_ns[name] = due_ns
+        self._waiting[name, due_ns] = None
+        self._clock.at(due_ns, partial(self._pay, name, due_ns))
+
+    def _pay(self, name: str, due_ns: int) -> None:
+        del self._waiting[name, due_ns]
         size = self._account.positions[name].size
         if not size:
             return
-        instrument, known = self._market.instruments[name], self._market.marks[name]
-        rate, mark = money.from_float(known.rate), money.from_float(known.mark)
+        instrument = self._market.instruments[name]
+        rate, mark = map(money.from_float, self._known(name))
         amount = notional(instrument, mark, size) * rate
         self._account.move(instrument.settle, ZERO, -amount)
         self._bus.publish(FundingPaid(self._clock.now, name, rate, mark, size, amount, instrument.settle))
+
+    def _known(self, name: str) -> tuple[float, float]:
+        """The present rate and mark."""
+        heard = self._market.marks.get(name)
+        return (heard.rate, heard.mark) if heard is not None else self._terms[name]
+
+    def state(self) -> list[FundingState]:
+        """What positions wait for. Who goes on from here may be told of the next time before this one is paid."""
+        return [
+            FundingState(name, due_ns, *self._known(name))
+            for name, due_ns in self._waiting
+            if self._account.positions[name].size
+        ]
+
+    def restore(self, states: Sequence[FundingState]) -> None:
+        """What came due while nobody was there is paid when the clock next turns."""
+        for state in states:
+            self._terms[state.instrument] = (state.rate, state.mark)
+            self._await(state.instrument, state.due_ns)

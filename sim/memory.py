@@ -48,6 +48,7 @@ def remember(venue: Exchange) -> VenueState:
         floor._arrivals,
         [taken for desk in desks.values() if (taken := _taken(desk)) is not None],
         sorted(venue._market.books),
+        venue._funding.state(),
     )
 
 
@@ -81,6 +82,7 @@ def recall(venue: Exchange, state: VenueState) -> None:
         venue.wire.put(message.due_ns, readers[message.what], _content(message, orders))
         if message.what == "arrive":
             venue.unheard.add(orders[message.client_id].terms.instrument)
+    venue._funding.restore(state.funding)
     for name in account.positions:
         venue._funding.position_changed(name)
 

@@ -157,6 +157,7 @@ class Adaptive(Strategy):
         if not self._rivals:
             raise BadParameter(f"nothing within the bounds of explore makes sense: {self._refusal}")
         self._unlike: set[str] = set()
+        self._adapted = False
 
     def on_bar(self, bar: Bar, view: View) -> Wishes:
         wishes = self._said(self._live, bar, view)
@@ -200,8 +201,8 @@ class Adaptive(Strategy):
                 f"the incumbent's {before.shadow.earned:.4%}"
             )
             told.append(Adaptation(before.params, best.params, reason))
-            if self.provenance is not None and best.strategy.provenance is not None:
-                self.provenance = structs.replace(self.provenance, config=best.strategy.provenance.config)
+            self._adapted = True
+            self._trace()
         self._round += 1
         self._bars = 0
         positions, closes = self._live.shadow.positions, self._live.shadow.closes
@@ -209,6 +210,12 @@ class Adaptive(Strategy):
         self._live.shadow.positions, self._live.shadow.closes = positions, closes
         self._rivals = self._drawn()
         return told
+
+    def _trace(self) -> None:
+        """What is decided from here on comes from the parameters that have taken over."""
+        source = self._live.strategy.provenance
+        if self.provenance is not None and source is not None:
+            self.provenance = structs.replace(self.provenance, config=source.config)
 
     def _aligned(self, instrument: str, view: View) -> list[Wish]:
         """What brings the account to where the new parameters stand."""
@@ -251,12 +258,16 @@ class Adaptive(Strategy):
             "live": self._live.state(),
             "rivals": [rival.state() for rival in self._rivals],
             "unlike": sorted(self._unlike),
+            "adapted": self._adapted,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self._round, self._bars = state["round"], state["bars"]
         self._live, *self._rivals = [self._restored(one) for one in (state["live"], *state["rivals"])]
         self._unlike = set(state["unlike"])
+        self._adapted = state["adapted"]
+        if self._adapted:
+            self._trace()
 
     def _restored(self, state: Sequence[Any]) -> _Trial:
         trial = self._tried(dict(state[0]))

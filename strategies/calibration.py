@@ -10,6 +10,7 @@ makes the same table. Rows are folded in by the hundred: a bar costs one append.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -57,6 +58,28 @@ class Calibration:
         if len(self._rows) == FOLD:
             self._fold()
         return outcome
+
+    def state(self) -> list[Any]:
+        """What is not scored yet, JSON-ready, for a session that goes on from here: its table begins anew."""
+        return [
+            [*series, [[regime, self._named(votes), self._named(weights), close]
+                       for regime, votes, weights, close in waiting]]
+            for series, waiting in self._waiting.items()
+        ]  # fmt: skip
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """A voter who was not there has abstained; one who is gone is forgotten."""
+        for instrument, interval_ns, waiting in state:
+            self._waiting[instrument, interval_ns] = deque(
+                (regime, self._placed(votes, math.nan), self._placed(weights, 0.0), close)
+                for regime, votes, weights, close in waiting
+            )
+
+    def _named(self, row: Sequence[float]) -> dict[str, float]:
+        return {name: value for name, value in zip(self.voters, row, strict=True) if not math.isnan(value)}
+
+    def _placed(self, row: Mapping[str, float], absent: float) -> list[float]:
+        return [row.get(name, absent) for name in self.voters]
 
     def table(self) -> dict[str, Any]:
         """The table, JSON-ready; a figure that does not exist is None."""

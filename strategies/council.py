@@ -182,8 +182,8 @@ class Council:
         self.emitted = 0
 
     def state(self) -> dict[str, Any]:
-        """What a restart must give back to ``restore``: the stances, what was asked for, the count of intents, and what
-        feedback has learned. The calibration table begins anew with each session.
+        """What a restart must give back to ``restore``: the stances, what was asked for, the count of intents, votes
+        that are not scored yet, and what feedback has learned. The calibration table begins anew with each session.
         """
         return {
             "emitted": self.emitted,
@@ -199,6 +199,7 @@ class Council:
                 for series, table in self._tables.items()
                 for name, s in table.stances.items()
             ],
+            "unscored": self.calibration.state(),
             "feedback": self._feedback.state() if self._feedback is not None else {},
         }
 
@@ -214,6 +215,7 @@ class Council:
             table.bars, table.verdict = bars, taken
             for name, direction, last_bar, until_ns, intent in stances:
                 table.stances[name] = _Stance(direction, convert(intent, Intent), last_bar, until_ns)
+        self.calibration.restore(state["unscored"])
         if self._feedback is not None and state["feedback"]:
             self._feedback.restore(state["feedback"])
 

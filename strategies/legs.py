@@ -48,10 +48,11 @@ Decide = Callable[[Intent], Decision]
 class _Pair:
     """``open`` are the legs that may still fill, ``filled`` what each has. Once it is ``broken``, ``closing`` are the
     orders that take it back, each with its leg and how much of it is still to fill, and ``late`` is what of each leg is
-    to be asked for again.
+    to be asked for again, at the times in ``asks``; ``wait_ns`` is how long the next question waits.
     """
 
     __slots__ = (
+        "asks",
         "broken",
         "closing",
         "decide",
@@ -74,6 +75,7 @@ class _Pair:
         self.broken = ""
         self.closing: dict[str, tuple[str, Decimal]] = {}
         self.late: dict[str, Decimal] = {}
+        self.asks: list[int] = []
         self.wait_ns = _FIRST_WAIT_NS
 
     @property
@@ -114,13 +116,15 @@ class Legs:
                 pair.broken,
                 {id: [leg, str(left), clients.get(id, "")] for id, (leg, left) in pair.closing.items()},
                 {leg: str(size) for leg, size in pair.late.items()},
+                list(pair.asks),
+                pair.wait_ns,
             ]
             for pair in pairs.values()
         ]
 
     def restore(self, state: list[Any], decider: Callable[[str], Decide]) -> None:
         """``decider`` gives the way a strategy decides, by its name."""
-        for strategy, legs, filled, still_open, broken, closing, late in state:
+        for strategy, legs, filled, still_open, broken, closing, late, asks, wait_ns in state:
             self.watch(strategy, msgspec.convert(legs, dict[str, Intent]), decider(strategy))
             pair = self._pairs[next(iter(legs))]
             pair.filled = {leg: Decimal(size) for leg, size in filled.items()}
@@ -130,8 +134,9 @@ class Legs:
             self._pairs.update(dict.fromkeys(closing, pair))
             known = {**still_open, **{id: client for id, (_, _, client) in closing.items()}}
             self._clients.update({client: id for id, client in known.items() if client})
-            if pair.late:
-                self._ask_later(pair)
+            pair.wait_ns = wait_ns
+            for due_ns in asks:
+                self._ask_at(pair, due_ns)
 
     def on_refused(self, event: OrderRefused) -> None:
         pair = self._pairs.get(event.intent_id)
@@ -201,10 +206,15 @@ class Legs:
         self._forget(pair)
 
     def _ask_later(self, pair: _Pair) -> None:
-        self._clock.at(self._clock.now + pair.wait_ns, partial(self._ask_again, pair))
+        self._ask_at(pair, self._clock.now + pair.wait_ns)
         pair.wait_ns = min(2 * pair.wait_ns, _LONGEST_WAIT_NS)
 
-    def _ask_again(self, pair: _Pair) -> None:
+    def _ask_at(self, pair: _Pair, due_ns: int) -> None:
+        pair.asks.append(due_ns)
+        self._clock.at(due_ns, partial(self._ask_again, pair, due_ns))
+
+    def _ask_again(self, pair: _Pair, due_ns: int) -> None:
+        pair.asks.remove(due_ns)
         late, pair.late = pair.late, {}
         for leg, size in late.items():
             self._close(pair, leg, size)

@@ -27,6 +27,9 @@ from strategies.port import BadParameter, Strategy, View, Wishes
 _ENTER = {1: Action.ENTER_LONG, -1: Action.ENTER_SHORT}
 _EXIT = {1: Action.EXIT_LONG, -1: Action.EXIT_SHORT}
 
+_Close = tuple[float, int, int]
+"""Of a bar: its close, its end and its interval."""
+
 
 class PairsTrading(Strategy):
     """Parameters: ``first`` and ``second`` (instruments; without them the first two heard), ``window`` (bars),
@@ -64,7 +67,7 @@ class PairsTrading(Strategy):
         self._exposure = exposure
         self._regression = Regression(window)
         self._spread = Moments(window)
-        self._latest: dict[str, Bar] = {}
+        self._latest: dict[str, _Close] = {}
         self._side = 0  # of the first leg
         self._held = Holdings()
         self._given_up = False
@@ -75,11 +78,11 @@ class PairsTrading(Strategy):
             if len(names) == 2:
                 return None
             names.append(bar.instrument)
-        self._latest[bar.instrument] = bar
+        self._latest[bar.instrument] = (bar.close, bar.end_ns, bar.interval_ns)
         first, second = (self._latest.get(name) for name in (names if len(names) == 2 else ("", "")))
-        if first is None or second is None or first.end_ns != second.end_ns or first.interval_ns != second.interval_ns:
+        if first is None or second is None or first[1:] != second[1:]:
             return None  # the other one of this moment is still to come, or has no bar there
-        return self._decide(*self._measure(math.log(first.close), math.log(second.close)), view)
+        return self._decide(*self._measure(math.log(first[0]), math.log(second[0])), view)
 
     def _measure(self, first: float, second: float) -> tuple[float, float]:
         """The hedge ratio, and how many deviations the first is dear by."""
@@ -138,6 +141,7 @@ class PairsTrading(Strategy):
     def state(self) -> dict[str, Any]:
         return {
             "names": list(self._names),
+            "latest": dict(self._latest),
             "regression": self._regression.state(),
             "spread": self._spread.state(),
             "side": self._side,
@@ -147,6 +151,7 @@ class PairsTrading(Strategy):
 
     def restore(self, state: dict[str, Any]) -> None:
         self._names = list(state["names"])
+        self._latest = {name: (close, *bar) for name, (close, *bar) in state["latest"].items()}
         self._regression.restore(state["regression"])
         self._spread.restore(state["spread"])
         self._side = state["side"]

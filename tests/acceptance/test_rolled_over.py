@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal as D
 from typing import Any
 
 import msgspec
@@ -10,16 +12,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bus.events import RECORDS, CommandGiven, OrderFilled, OrderRefused, StateRestored
+from bus.clock import SECOND
+from bus.events import RECORDS, Bar, CommandGiven, MarkPrice, OrderFilled, OrderRefused, StateRestored
 from bus.journal import Chain
 from bus.resume import MarketResumed, MarketState
-from bus.values import Instrument
+from bus.values import Instrument, Kind
 from config.schema import Trading
 from daemon.live import memory, rolling
 from daemon.wiring import Core, build
-from strategies.port import View, Wishes
-from tests.acceptance.test_accounting import ALL, LINEAR, SPOT, T0, Restless, market
+from strategies.port import Strategy, View, Wishes
+from tests.acceptance.test_accounting import ALL, LINEAR, LOT, SPOT, T0, Restless, market
 
+Seats = Sequence[tuple[str, Strategy, Sequence[str] | None]]
 STATE = ("StateRestored", "SessionOpened", "TradingStateChanged", "CommandGiven")
 
 
@@ -42,33 +46,16 @@ class Forgetful(Restless):
 class Session:
     """One of a line, on a venue of its own. ``heard`` is all that was recorded, save for how it began."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, settings: dict[str, Any], instruments: Sequence[Instrument], seats: Seats | None = None) -> None:
         self.errors: list[str] = []
         self.heard: list[Any] = []
-        trading = Trading.model_validate(
-            {
-                "cash": {"USDT": 10_000, "BTC": 5, "ETH": 5},
-                "limits": {
-                    "max_notional": 1_000,
-                    "max_position": 2_000,
-                    "max_consecutive_rejects": 1_000,
-                    "order_rate": {"orders": 2 + seed % 40, "per_s": 1},
-                    "verify_wallet": True,
-                    "budgets": {"one": 1_500, "two": 1_500},
-                },
-                "sizing": {"positions": ("net", "own")[seed % 2]},
-                "strategies": [{"name": name, "use": "stub"} for name in ("one", "two")],
-                "venue": {"ack": {"model": "uniform", "low_ms": 0.0, "high_ms": 100.0}},
-                "seed": seed,
-            }
-        )
         self.core: Core = build(
-            trading,
-            ALL,
+            Trading.model_validate(settings),
+            instruments,
             ["v"],
             Chain(),
             lambda where, error: self.errors.append(f"{where}: {error!r}"),
-            [("one", Forgetful(seed), None), ("two", Forgetful(seed + 1), [SPOT.name, LINEAR.name])],
+            seats,
             boot=1,
         )
         for kind in RECORDS.values():
@@ -99,22 +86,185 @@ def _without_measures(event: Any) -> Any:
     return (event.intent_id, event.rule) if isinstance(event, OrderRefused) else event
 
 
-@pytest.mark.property
-@given(st.integers(0, 10**9), st.lists(st.integers(5, 75), min_size=1, max_size=3))
-@example(82, [26, 27])  # an order on its way met a book that was carried over, and crossed
-def test_a_session_handed_over_at_any_moment_goes_on_as_if_it_had_not_been(seed: int, cuts: list[int]) -> None:
-    events = market(seed, 80)
-    whole = Session(seed).begin()
+def restless(seed: int) -> Session:
+    settings = {
+        "cash": {"USDT": 10_000, "BTC": 5, "ETH": 5},
+        "limits": {
+            "max_notional": 1_000,
+            "max_position": 2_000,
+            "max_consecutive_rejects": 1_000,
+            "order_rate": {"orders": 2 + seed % 40, "per_s": 1},
+            "verify_wallet": True,
+            "budgets": {"one": 1_500, "two": 1_500},
+        },
+        "sizing": {"positions": ("net", "own")[seed % 2]},
+        "strategies": [{"name": name, "use": "stub"} for name in ("one", "two")],
+        "venue": {"ack": {"model": "uniform", "low_ms": 0.0, "high_ms": 100.0}},
+        "seed": seed,
+    }
+    return Session(
+        settings, ALL, [("one", Forgetful(seed), None), ("two", Forgetful(seed + 1), [SPOT.name, LINEAR.name])]
+    )
+
+
+def goes_on_as_if_nothing_had_been(make: Callable[[], Session], events: Sequence[Any], cuts: Iterable[int]) -> None:
+    whole = make().begin()
     whole.core.intake.accept_rows(events)
 
-    line, at, said = Session(seed).begin(), 0, list[Any]()
+    line, at, said = make().begin(), 0, list[Any]()
     for cut in sorted({*cuts}):
         line.core.intake.accept_rows(events[at:cut])
         said, at = said + line.said(), cut
-        line = Session(seed).go_on(line.core)
+        line = make().go_on(line.core)
     line.core.intake.accept_rows(events[at:])
 
     assert said + line.said() == whole.said()
     assert line.core.ledger.state() == whole.core.ledger.state()
     assert line.core.equity.value() == whole.core.equity.value()
     assert line.core.equity.value_float() == pytest.approx(float(whole.core.equity.value()), abs=1e-6)
+
+
+@pytest.mark.property
+@given(st.integers(0, 10**9), st.lists(st.integers(5, 75), min_size=1, max_size=3))
+@example(82, [26, 27])  # an order on its way met a book that was carried over, and crossed
+def test_a_session_handed_over_at_any_moment_goes_on_as_if_it_had_not_been(seed: int, cuts: list[int]) -> None:
+    goes_on_as_if_nothing_had_been(lambda: restless(seed), market(seed, 80), cuts)
+
+
+# --- the strategies of the house, alone and in council ----------------------------------------------------------
+
+
+def listed(symbol: str, base: str, kind: Kind) -> Instrument:
+    name = f"v:{base}/USDT" + (":USDT" if kind is Kind.LINEAR else "")
+    return Instrument(name, symbol, base, "USDT", "USDT", kind=kind, lot=LOT, taker_fee=D("0.001"))
+
+
+BTC, ETH = listed("BTC", "BTC", Kind.SPOT), listed("ETH", "ETH", Kind.SPOT)
+BTC_PERP, ETH_PERP = listed("BTCP", "BTC", Kind.LINEAR), listed("ETHP", "ETH", Kind.LINEAR)
+LISTED = (BTC, ETH, BTC_PERP, ETH_PERP)
+SPOTS, PERPS = [BTC.name, ETH.name], [BTC_PERP.name, ETH_PERP.name]
+
+HOUSE: list[tuple[str, dict[str, Any], list[str] | None]] = [
+    ("buy_and_hold", {"exposure": 0.05}, None),
+    ("ema_cross", {"fast": 2, "slow": 5}, None),
+    ("regime_trend_v1", {"adx_len": 3, "adx_min": 10.0}, None),
+    ("core_exposure_v1", {"confirm": 2}, None),
+    ("trend_probe_v1", {"confirm": 1, "min_confidence": 0.1}, None),
+    ("vol_probe_v1", {"length": 4, "exit_len": 3, "memory": 2, "horizon_hours": 3}, None),
+    ("rsi", {"length": 3, "short": True}, None),
+    ("macd", {"fast": 2, "slow": 4, "signal": 2, "trend_only": False, "short": True}, None),
+    ("bollinger", {"length": 4, "deviations": 1.0, "short": True, "stop": 2.0}, None),
+    ("keltner", {"length": 4, "atr_len": 3, "ranges": 1.0, "short": True, "stop": 2.5}, None),
+    ("multivariate", {"short": True}, None),
+    ("momentum", {"fast": 2, "slow": 4, "short": True, "horizon_hours": 2}, None),
+    ("mean_reversion", {"window": 5, "threshold": 1.0, "short": True, "stop": 2.0}, None),
+    ("pairs_trading", {"first": SPOTS[1], "second": SPOTS[0], "window": 10, "threshold": 0.8, "leave": 0.3}, SPOTS),
+    ("pairs_trading", {"first": PERPS[1], "second": PERPS[0], "window": 10, "threshold": 0.8, "leave": 0.3}, PERPS),
+    ("funding_carry", {"perp": PERPS[0], "hedge": SPOTS[0], "periods": 2}, [PERPS[0], SPOTS[0]]),
+    ("perp_momentum", {"fast": 2, "slow": 5, "atr_len": 3, "band": 0.0005}, PERPS),
+    (
+        "adaptive",
+        {"params": {"fast": 2, "slow": 5}, "explore": {"fast": [1, 3]}, "trial_bars": 8, "margin": 1e-4},
+        None,
+    ),
+]
+
+
+def hours(chance: random.Random, length: int) -> list[Any]:
+    """Bars of an hour that trend, turn and panic together, all heard at the same moment, and the perpetuals' marks."""
+    hour = 3_600 * SECOND
+    began, drift, wild = T0 // hour * hour, 0.0, 0.3
+    last = {one.name: 100.0 for one in LISTED}
+    events: list[Any] = []
+    for number in range(length):
+        if chance.random() < 0.1:
+            drift, wild = chance.choice([-0.4, -0.2, 0.0, 0.2, 0.4]), chance.choice([0.05, 0.3, 1.0, 2.5])
+        move, start = drift + chance.gauss(0.0, wild), began + number * hour
+        end = start + hour
+        for one in LISTED:
+            if number > 1 and chance.random() < 0.03:
+                continue
+            opened, volume = last[one.name], chance.randint(0, 3_000) / 1_000
+            close = last[one.name] = max(5.0, round(opened + move + chance.gauss(0.0, wild / 3), 2))
+            high, low = round(max(opened, close) + wild / 4, 2), round(min(opened, close) - wild / 4, 2)
+            events.append(Bar(one.name, hour, start, end, opened, high, low, close, volume, 5, True, False, end))
+            if one.kind is Kind.LINEAR and chance.random() < 0.5:
+                due = (end // (8 * hour) + 1) * 8 * hour
+                rate = chance.choice([-0.0003, 0.0001, 0.0004, 0.0006])
+                events.append(MarkPrice(one.name, close, close, rate, due, end, end))
+    return events
+
+
+def household(chance: random.Random, seed: int) -> dict[str, Any]:
+    """Some of the strategies, under some of the rules."""
+
+    def perhaps(share: float, settings: dict[str, Any]) -> dict[str, Any]:
+        return settings if chance.random() < share else {}
+
+    chosen = chance.sample(HOUSE, chance.choice([1, 2, 3, 6]))
+    names = [f"s{number}" for number in range(len(chosen))]
+    latencies: list[dict[str, Any]] = [
+        {"model": "fixed", "ms": 0.0},
+        {"model": "uniform", "low_ms": 100.0, "high_ms": 59_000.0},
+    ]
+    feedback: list[dict[str, Any]] = [
+        {},
+        {"rule": "hedge", "every_bars": 5, "min_votes": 2, "rate": 0.3},
+        {"rule": "realised", "rate": 0.3},
+    ]
+    council = {
+        "mode": "council",
+        "rule": chance.choice(["weighted", "headcount"]),
+        "threshold": chance.choice([0.2, 0.4, 0.6]),
+        "exit_threshold": chance.choice([0.0, 0.1, 0.2]),
+        "stands_bars": chance.choice([0, 1, 3]),
+        "horizon_bars": chance.choice([1, 2]),
+        "feedback": chance.choice(feedback),
+    }
+    sized = chance.choice(["equity_fraction", "vol_target", "kelly", "exposure_confidence"])
+    return {
+        "cash": {"USDT": 10_000, **perhaps(0.5, {"BTC": 5, "ETH": 5})},
+        "limits": {
+            "max_notional": 3_000,
+            "max_position": 5_000,
+            "stale_data_threshold_s": 20_000,
+            "max_consecutive_rejects": 1_000,
+            **perhaps(0.2, {"cooldown_s": 5_000.0}),
+            **perhaps(0.3, {"budgets": dict.fromkeys(names, 300)}),
+            **perhaps(0.2, {"max_gross": 0.3, "max_net": 0.2}),
+            **perhaps(0.2, {"max_money_at_risk": 300}),
+            **perhaps(0.2, {"max_open_orders": 3}),
+            **perhaps(0.2, {"max_var": 0.01, "min_returns": 3, "returns": 20, "returns_interval": "1h"}),
+            **perhaps(0.2, {"max_correlation": 0.5, "min_returns": 3, "returns": 20, "returns_interval": "1h"}),
+            **perhaps(0.2, {"min_atr": 0.0001}),
+        },
+        "sizing": {
+            **perhaps(0.4, {"positions": "own"}),
+            **perhaps(0.5, {"method": sized, "kelly_min_trades": 2}),
+        },
+        "governor": {
+            **perhaps(0.3, {"panic_exit": True}),
+            **perhaps(0.3, {"peak": {"soft": 0.002, "hard": 0.004, "kill": 0.05}}),
+        },
+        "regime": {
+            "ema_fast": 2,
+            "ema_slow": 3,
+            "atr_len": 2,
+            **perhaps(0.3, {"vol_hi": 0.01, "panic_hi": 0.01, "panic_vol": 0.5}),
+        },
+        "council": chance.choice([{}, council]),
+        "strategies": [
+            {"name": name, "use": use, "params": params, "instruments": heard or []}
+            for name, (use, params, heard) in zip(names, chosen, strict=True)
+        ],
+        "venue": {"entry": chance.choice(latencies), "ack": chance.choice(latencies)},
+        "seed": seed,
+    }
+
+
+@pytest.mark.property
+@given(st.integers(0, 10**9), st.lists(st.integers(5, 150), min_size=1, max_size=3))
+def test_the_strategies_of_the_house_never_know_that_their_session_was_handed_over(seed: int, cuts: list[int]) -> None:
+    chance = random.Random(seed)
+    settings, events = household(chance, seed), hours(chance, chance.randint(15, 40))
+    goes_on_as_if_nothing_had_been(lambda: Session(settings, LISTED), events, cuts)

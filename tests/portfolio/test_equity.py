@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from decimal import Decimal as D
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.clock import SECOND
 from bus.events import Bar, FundingPaid, Quote
+from bus.resume import MarketResumed, MarketState
+from bus.state import EquityState
 from bus.values import Instrument, Kind
 from portfolio.equity import CannotValue
 from tests.portfolio.given import ALL, INVERSE, LINEAR, OTHER, SPOT, T0, Desk, fill, mark, trade
@@ -245,3 +248,17 @@ def test_peak_drawdown_and_breach_are_those_of_every_value_there_was(limit, hist
         assert float(from_peak) == pytest.approx(lost[-1], abs=1e-9)
         assert float(from_start) == pytest.approx(max(0.0, 1 - float(seen[-1]) / 100_000), abs=1e-9)
         assert len(breaches) == any(value < 100_000 * (1 - D(repr(limit))) for value in seen)
+
+
+def test_after_a_restart_an_asset_is_priced_by_what_priced_it_before() -> None:
+    """Else equity jumps by a basis, and the bands that watch it take that for a gain or a loss."""
+    desk = Desk({"USDT": "1000", "BTC": "1"})
+    desk.hear(mark(90.0, LINEAR), trade(100.0))
+    assert desk.equity.value() == 1_090
+    after = Desk({"USDT": "1000", "BTC": "1"})
+
+    after.equity.restore(msgspec.json.decode(msgspec.json.encode(desk.equity.state()), type=EquityState))
+    known = MarketState([trade(100.0)], [], [], [mark(90.0, LINEAR)], [], [], [], [], [], 0, 0)
+    after.hear(MarketResumed(T0, "v", known))
+
+    assert after.equity.value() == 1_090

@@ -41,6 +41,20 @@ def test_a_choice_stands_until_we_trade_something_new() -> None:
     assert valuation.price("BTC") == 100
 
 
+def test_a_choice_outlives_a_restart_until_we_trade_something_new() -> None:
+    desk = Desk({"BTC": "1"})
+    before = priced_by(desk)
+    desk.hear(mark(90.0, INVERSE))
+    assert before.price("BTC") == 90
+    desk.hear(trade(100.0))
+    after = priced_by(desk)
+    after.restore(before.sources())
+
+    assert after.price("BTC") == 90
+    desk.hear(fill("1", "100"))
+    assert after.price("BTC") == 100
+
+
 def test_there_are_no_chains_and_no_reciprocals() -> None:
     desk = Desk({})
     desk.hear(trade(100.0))

@@ -13,7 +13,7 @@ from bus.journal import encode
 from bus.values import Action, Side
 from risk.oversight import Terms
 from risk.sizing import Sizing
-from tests.risk.world import PERP, World
+from tests.risk.world import PERP, SPOT, World
 
 BUY, SELL = Action.BUY, Action.SELL
 
@@ -126,6 +126,41 @@ def test_a_horizon_outlives_a_restart() -> None:
 
     assert after.one(OrderApproved).order.size == 3
     assert after.all(OrderRefused) == []
+
+
+def test_horizons_fall_due_in_their_order_after_a_restart_too() -> None:
+    before = World(stale_data_threshold_s=10_000.0, max_orders=1_000)
+    for instrument, horizon_s in ((SPOT, 200), (PERP, 100), (SPOT, 100)):  # set anew last, and so the last to fall due
+        before.fill(before.approve(BUY, D(3), instrument, horizon_s=horizon_s))
+    before.heard.clear()
+    after = World(stale_data_threshold_s=10_000.0, max_orders=1_000)
+    after.hold("6", SPOT)
+    after.hold("3", PERP)
+    after.oversight.restore(msgspec.json.decode(encode(before.oversight.state())))
+    after.heard.clear()
+
+    for world in (before, after):
+        world.wait(100.0)
+
+    assert [one.intent.instrument for one in before.all(Decision)] == [PERP.name, SPOT.name]
+    assert [one.intent.instrument for one in after.all(Decision)] == [PERP.name, SPOT.name]
+
+
+def test_what_is_overdue_at_a_restart_is_asked_for_at_the_next_bar() -> None:
+    before = World(stale_data_threshold_s=30.0)
+    before.fill(before.approve(BUY, D(3), PERP, horizon_s=3_600))
+    before.wait(3_630.0)  # nothing is asked of a stale market; the next minute is half over
+    kept = msgspec.json.decode(encode(before.oversight.state()))
+    after = World(stale_data_threshold_s=30.0)
+    after.wait(3_630.0)
+    after.hold("3", PERP)
+    after.oversight.restore(kept)
+    after.heard.clear()
+
+    end = after.clock.now
+    after.bus.publish(Bar(PERP.name, HOUR, end - HOUR, end, 100.0, 101.0, 99.0, 100.0, 1.0, 1, True, False, end))
+
+    assert after.one(OrderApproved).order.size == 3
 
 
 def test_an_exit_that_fills_in_the_same_breath_leaves_a_later_entry_alone() -> None:

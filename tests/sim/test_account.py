@@ -10,6 +10,7 @@ import pytest
 from bus.events import FundingPaid, OrderFilled
 from bus.money import divide
 from bus.values import FeeAsset
+from sim import memory
 from sim.fees import MakerTakerFees
 from tests.sim.venue import BUY, FOK, INVERSE, LIMIT, LINEAR, MARKET, SELL, SPOT, STOP, D, Venue, instant
 
@@ -293,6 +294,25 @@ def test_every_announced_funding_is_paid_once():
         venue.clock.turn(start + n * 1_000_000_000)
 
     assert venue.story().count("funding") == 3
+
+
+@pytest.mark.parametrize("told", ["nothing", "the next time"])
+def test_funding_that_is_due_across_a_restart_is_paid_once_at_the_terms_last_heard(told):
+    before = quoted(Venue(instrument=LINEAR))
+    due = before.clock.now + 1_000_000_000
+    before.order(BUY, MARKET, "2")
+    before.mark(100.0, 0.0001, due)
+    after = Venue(instrument=LINEAR)
+    memory.recall(after.exchange, memory.remember(before.exchange))
+    rate = D("0.0001")
+    if told == "the next time":
+        after.mark(100.0, 0.0003, due + 8 * 3_600_000_000_000)
+        rate = D("0.0003")
+
+    after.clock.turn(due + 1)
+
+    [paid] = [event for event in after.heard if isinstance(event, FundingPaid)]
+    assert (paid.ns, paid.rate, paid.amount) == (due, rate, 200 * rate)
 
 
 def test_fees_are_exact():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bus.events import Bar, Decision, Intent, ParametersAdapted
 from bus.values import Action
 from strategies.adaptive import Adaptive
+from strategies.load import load
 from strategies.port import BadParameter, Strategy, View, Wishes
 from tests.strategies.world import BTC, World, bar
 
@@ -103,6 +104,18 @@ def test_what_shadows_want_goes_nowhere():
     room = Room(adaptive()).closes(*RISING[:5])
 
     assert room.decided == []
+
+
+def test_after_a_restart_decisions_name_the_parameters_that_took_over():
+    params = {"use": LEVEL, "params": {"level": 1_000}, "explore": {"level": [1, 1_000]}, "trial_bars": 6}
+    whole, untouched, resumed = (load("adaptive", {**params, "cost_bps": 0.0}) for _ in range(3))
+    assert Room(whole).closes(*RISING).adapted != []
+
+    resumed.restore(json.loads(json.dumps(whole.state())))
+
+    assert resumed.provenance == whole.provenance != untouched.provenance
+    untouched.restore(json.loads(json.dumps(untouched.state())))
+    assert untouched.provenance == load("adaptive", {**params, "cost_bps": 0.0}).provenance
 
 
 @pytest.mark.parametrize("changes", [{"margin": 10.0}, {"cost_bps": 9_000.0}])

@@ -207,14 +207,35 @@ def test_a_lone_leg_of_which_nothing_is_left_to_close_is_let_be() -> None:
     assert world.runner.pairs() == []
 
 
+def never(world: World) -> None:
+    """Refuse whatever is decided from here on."""
+    world.bus.subscribe(Decision, lambda one: world.bus.publish(replace(refused(one.intent_id), rule="kill_switch")))
+
+
 def test_who_is_refused_for_long_is_asked_seldom() -> None:
     world = asked()
-    world.bus.subscribe(Decision, lambda one: world.bus.publish(replace(refused(one.intent_id), rule="kill_switch")))
+    never(world)
     world.hear(submitted("s-1"), filled("s-1", "2"), refused("s-2"))
 
     world.clock.turn(world.clock.now + DAY)
 
     assert 20 < len(answers(world)) < 40, "a second later, then two, at last once an hour"
+
+
+def test_a_restart_neither_forgets_nor_hurries_the_next_question() -> None:
+    whole = asked()
+    never(whole)
+    whole.hear(submitted("s-1"), filled("s-1", "2"), refused("s-2"))
+    before, began = len(whole.decided), whole.clock.now
+    whole.clock.turn(began + 100 * SECOND)
+    after = gone_on_from(whole)
+    never(after)
+    asked_by_then = len(whole.decided) - before
+
+    whole.clock.turn(began + DAY)
+    after.clock.turn(began + DAY)
+
+    assert [one.ns for one in after.decided] == [one.ns for one in whole.decided[before + asked_by_then :]] != []
 
 
 def test_both_legs_refused_is_one_broken_pair_and_nothing_to_take_back() -> None:
