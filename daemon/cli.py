@@ -219,9 +219,13 @@ def journal(
     ] = False,
 ) -> None:
     """Print a session's journal."""
+    from bus.events import RECORDS
     from bus.journal import read
     from daemon.reading.show import record_line
 
+    for name in type or ():
+        if name not in RECORDS:
+            raise Usage(f"no record type {name!r}; there are {', '.join(RECORDS)}")
     for entry in read(_journal_of(session)):
         if not type or entry.type in type:
             sys.stdout.write(record_line(entry, as_json=json) + "\n")
@@ -365,7 +369,10 @@ def parse_params(text: str) -> dict[str, Any]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if wrong := [key for key, equals, _ in pairs if not equals or not key.strip()]:
         raise Usage(f"--params takes k=v,k=v or a JSON object; {wrong[0]!r} has no '='")
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    params = {key.strip(): value.strip() for key, _, value in pairs}
+    if len(params) < len(pairs):
+        raise Usage(f"--params names a parameter twice: {text}")
+    return params
 
 
 def parse_speed(text: str) -> float | None:

@@ -150,8 +150,8 @@ def build(use: str, cls: type[S], params: Mapping[str, Any]) -> S:
     for name in params:
         if name not in takes:
             hint = difflib.get_close_matches(name, takes, n=1)
-            meant = f"; did you mean {hint[0]}?" if hint else ""
-            raise BadParameter(f"{use} has no parameter {name!r}{meant} It takes {', '.join(takes) or 'none'}.")
+            meant = f" (did you mean {hint[0]}?)" if hint else ""
+            raise BadParameter(f"{use} has no parameter {name!r}{meant}; it takes {', '.join(takes) or 'none'}")
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     missing = [n for n, p in takes.items() if p.default is p.empty and p.kind not in variadic and n not in params]
     if missing:

@@ -10,7 +10,7 @@ import typer
 from daemon.commands.words import ConfigFile, Json, Out, Overrides, say_json, stderr
 from daemon.errors import CLEAN
 
-ForSeconds = Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="Stop after so long.")]
+ForSeconds = Annotated[float | None, typer.Option("--for", metavar="SECONDS", min=0, help="Stop after so long.")]
 
 
 def run(

@@ -65,6 +65,8 @@ def test_an_empty_or_foreign_file_is_an_error(tmp_path, content, name, command):
             ("--strategy", "ema_cross", "--params", "fast=9,slow=3"), "slow=3", id="parameters that contradict"
         ),
         pytest.param(("--strategy", "ema_cross", "--params", "fast"), "'='", id="parameter without a value"),
+        pytest.param(("--strategy", "ema_cross", "--params", "fast=2,fast=3"), "twice", id="one parameter twice"),
+        pytest.param(("--venue", "binanace"), "binancecoinm", id="unknown venue"),
         pytest.param(("--strategy", "ema_cross", "--params", "{fast:1"), "not JSON", id="parameters almost JSON"),
         pytest.param(("--strategy", "ema_cross", "--params", '{"fast":[1]}'), "fast", id="a list for a number"),
         pytest.param(("--strategy", "stub", "--params", "a=1"), "a", id="parameters of a strategy without any"),
@@ -172,6 +174,12 @@ def test_what_is_not_a_session_is_an_error(tmp_path, command):
     said = argus(command, tmp_path)
 
     assert (said.code, "not a session" in said.err) == (ERROR, True)
+
+
+def test_a_record_type_that_there_is_not_is_a_usage_error(session):
+    said = argus("journal", session, "--type", "OrderFiled")
+
+    assert (said.code, "OrderFilled" in said.err, said.out) == (USAGE, True, "")
 
 
 def test_verify_wants_as_many_files_as_the_session_read(recording, session):

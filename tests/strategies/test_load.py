@@ -194,9 +194,9 @@ def test_a_parameter_without_a_declared_type_is_handed_on_as_it_is(tmp_path: Pat
 @pytest.mark.parametrize(
     ("use", "params", "says"),
     [
-        ("ema_cross", {"fasst": 5}, "no parameter 'fasst'; did you mean fast"),
-        ("ema_cross", {"zzz": 5}, "It takes fast, slow, size"),
-        ("stub", {"x": 1}, "It takes none"),
+        ("ema_cross", {"fasst": 5}, "no parameter 'fasst' (did you mean fast?); it takes fast, slow"),
+        ("ema_cross", {"zzz": 5}, "it takes fast, slow, size"),
+        ("stub", {"x": 1}, "it takes none"),
         ("ema_cross", {"fast": "many"}, "fast must be int, not 'many'"),
         ("ema_cross", {"fast": 1.5}, "fast must be int, not 1.5"),
         ("ema_cross", {"fast": True}, "fast must be int, not True"),
