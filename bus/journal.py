@@ -319,8 +319,7 @@ def read(path: Path) -> Iterator[Entry]:
                 yield Entry(expected, _type_of(expected, body), body, digest)
                 expected += 1
     except (sqlite3.DatabaseError, UnicodeError) as error:
-        where = f"after record {expected - 1}" if expected else "before its first record"
-        raise JournalError(f"{path} is damaged {where}: {error}") from error
+        raise JournalError(f"{path} is damaged at record {expected}: {error}") from error
     finally:
         db.close()
 

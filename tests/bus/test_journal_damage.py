@@ -90,7 +90,7 @@ def test_a_flipped_byte_of_the_file_is_found_or_changes_nothing_but_the_hash_of_
         ("hashes are not bytes", "UPDATE chain SET hashes = 7 WHERE first = 6", "record 6"),
         ("another format", "UPDATE about SET value = '2'", "format 2; this build reads 1"),
         ("no format", "DELETE FROM about", "format None"),
-        ("no chain", "DROP TABLE chain", "damaged before its first record"),
+        ("no chain", "DROP TABLE chain", "damaged at record 0"),
     ],
 )
 def test_a_touched_journal_says_what_is_wrong(intact: Path, tmp_path: Path, story: str, damage: str, says: str) -> None:

@@ -194,7 +194,7 @@ def test_a_parameter_without_a_declared_type_is_handed_on_as_it_is(tmp_path: Pat
 @pytest.mark.parametrize(
     ("use", "params", "says"),
     [
-        ("ema_cross", {"fasst": 5}, "no parameter 'fasst' (did you mean fast?); it takes fast, slow"),
+        ("ema_cross", {"fasst": 5}, "no parameter 'fasst' \\(did you mean fast\\?\\); it takes fast, slow"),
         ("ema_cross", {"zzz": 5}, "it takes fast, slow, size"),
         ("stub", {"x": 1}, "it takes none"),
         ("ema_cross", {"fast": "many"}, "fast must be int, not 'many'"),
