@@ -26,12 +26,22 @@ def _written(pattern: str, words: str) -> Callable[[str], str]:
     return check
 
 
+def plain(value: Decimal) -> str:
+    """A decimal's only text: fixed-point, no zeros at the end."""
+    text = format(value, "f")
+    return (text.rstrip("0").rstrip(".") if "." in text else text) if value else "0"
+
+
 NUMBER = BeforeValidator(_exact)
+SHORTEST = AfterValidator(lambda value: Decimal(plain(value)))
+"""However it was written: 10000.0 is 10000, or what is reckoned with it would be told with another number of digits."""
+
 _FINEST = {"le": 10**15, "decimal_places": 18}
 
-Amount = Annotated[Decimal, NUMBER, Field(gt=0, **_FINEST)]
-AmountOrZero = Annotated[Decimal, NUMBER, Field(ge=0, **_FINEST)]
-FeeRate = Annotated[Decimal, NUMBER, Field(ge=Decimal("-0.01"), le=Decimal("0.05"), decimal_places=18)]
+Amount = Annotated[Decimal, NUMBER, Field(gt=0, **_FINEST), SHORTEST]
+AmountOrZero = Annotated[Decimal, NUMBER, Field(ge=0, **_FINEST), SHORTEST]
+FeeRate = Annotated[Decimal, NUMBER, Field(ge=Decimal("-0.01"), le=Decimal("0.05"), decimal_places=18), SHORTEST]
+StressShare = Annotated[Decimal, NUMBER, Field(gt=0, lt=1), SHORTEST]
 Count = Annotated[int, NUMBER, Field(ge=1, le=1_000_000)]
 WholeBasisPoints = Annotated[int, NUMBER, Field(ge=1, le=10_000)]
 BasisPoints = Annotated[float, NUMBER, Field(ge=0, le=10_000)]

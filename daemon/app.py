@@ -221,8 +221,6 @@ def open_sources(
     for file in files:
         if not file.is_file():
             raise Usage(f"no such file: {file}")
-    if venue is not None and venue not in sources.VENUES:
-        raise Usage(f"{venue!r} is not a venue we can read; those are {', '.join(sources.VENUES)}")
     instruments = models.instruments_of(trading)
     protocols: dict[str, VenueProtocol] = {}
     opened: list[Source] = []

@@ -69,7 +69,19 @@ UPPER = {"demo": "sandbox.demo:run"}
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE…", help="Recordings (.jsonl[.zst|.gz]) or tables (.parquet, .csv[.gz]).")
 ]
-Venue = Annotated[str | None, typer.Option(help="The venue, where a recording does not say it itself.")]
+
+
+def _readable(venue: str | None) -> str | None:
+    from daemon.sources import VENUES
+
+    if venue is not None and venue not in VENUES:
+        raise Usage(f"--venue is one of {', '.join(VENUES)}, not {venue!r}")
+    return venue
+
+
+Venue = Annotated[
+    str | None, typer.Option(help="The venue, where a recording does not say it itself.", callback=_readable)
+]
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from config.kinds import NUMBER, AmountOrZero, Asset
+from config.kinds import NUMBER, AmountOrZero, Asset, plain
 from config.schema.market import InstrumentTerms, LiveFeed, MaxAges
 from config.schema.part import Interval, Part, parse_interval
 from config.schema.process import (
@@ -109,8 +109,7 @@ def _canonical(value: object) -> Any:
         case list():
             return [_canonical(item) for item in value]
         case Decimal():
-            text = format(value, "f")
-            return (text.rstrip("0").rstrip(".") if "." in text else text) if value else "0"
+            return plain(value)
         case float():
             return value + 0.0  # -0.0 is 0.0
     return value

@@ -17,6 +17,7 @@ from config.kinds import (
     Share,
     SomeBasisPoints,
     StrategyName,
+    StressShare,
     WholeBasisPoints,
 )
 from config.schema.part import Interval, Part
@@ -95,12 +96,10 @@ class Limits(Part):
     max_money_at_risk: Amount | None = Field(
         default=None, description="most that gaps of `stress` may cost from here, in account currency"
     )
-    stress: Annotated[Decimal, NUMBER, Field(gt=0, lt=1)] = Field(
+    stress: StressShare = Field(
         default=Decimal("0.2"), description="how far every position gaps against us, as a fraction of its price"
     )
-    stresses: dict[InstrumentName, Annotated[Decimal, NUMBER, Field(gt=0, lt=1)]] = Field(
-        default={}, description="the same by instrument"
-    )
+    stresses: dict[InstrumentName, StressShare] = Field(default={}, description="the same by instrument")
 
     @model_validator(mode="after")
     def _statistics(self) -> Limits:

@@ -81,6 +81,47 @@ def test_a_session_of_an_invented_market_is_made_again_record_by_record(recordin
     assert said.summary["same"] == summary["journal_records"]
 
 
+WRITTEN = """
+[trading]
+cash = {{ USDT = {cash} }}
+sizing = {{ notional = {notional} }}
+[[trading.instruments]]
+name = "binance:BTC/USDT"
+symbol = "BTCUSDT"
+base = "BTC"
+quote = "USDT"
+settle = "USDT"
+tick = {tick}
+lot = {lot}
+maker_fee = {maker}
+taker_fee = {taker}
+"""
+PLAIN = {"cash": "10000", "notional": "500", "tick": "0.1", "lot": "0.001", "maker": "0", "taker": "0.001"}
+
+
+def test_however_amounts_are_written_the_journal_is_the_same_and_verifies(recording, tmp_path):
+    """Cut from a market's own terms, or typed with zeros: 0.0 and "0.10" are 0 and 0.1, not other numbers of digits."""
+    unlike = {
+        "cash": "10000.0",
+        "notional": '"500.00"',
+        "tick": '"0.10"',
+        "lot": "1e-3",
+        "maker": "0.0",
+        "taker": '"1E-3"',
+    }
+    heads = []
+    for name, written in (("plain", PLAIN), ("unlike", unlike)):
+        (tmp_path / f"{name}.toml").write_text(WRITTEN.format(**written))
+        words = (*TRADING, "--config", tmp_path / f"{name}.toml", "--out", tmp_path / name)
+        summary = replay(recording, *words)
+        assert summary["fills"] > 0
+        heads.append(summary["journal_head"])
+
+        assert argus("verify", tmp_path / name).code == 0
+
+    assert heads[0] == heads[1]
+
+
 def test_a_session_verifies_again_after_its_readable_files_were_rebuilt(copy):
     assert argus("export", copy).code == argus("report", copy).code == 0
 
