@@ -59,6 +59,18 @@ RELOADABLE = frozenset(
 """What of ``trading.limits`` is the gate's own, and can change while it runs."""
 
 
+def limits_alone(before: Trading, now: Trading) -> schema.Limits:
+    """The limits of ``now``, where nothing else has changed but what can be. Raises Usage naming what has."""
+    was, limits = before.model_dump(), now.limits.model_dump()
+    changed = [name for name, value in now.model_dump().items() if name != "limits" and value != was[name]]
+    changed += [
+        f"limits.{name}" for name, value in was["limits"].items() if name not in RELOADABLE and limits[name] != value
+    ]
+    if changed:
+        raise Usage(f"only limits can change while running; restart for {', '.join(changed)}")
+    return now.limits
+
+
 def gate_limits(limits: schema.Limits) -> Limits:
     return Limits(
         max_notional=limits.max_notional,

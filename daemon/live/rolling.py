@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -60,6 +61,32 @@ class Schedule:
             self.set(now)
             if self._roll():
                 self.next_ns = min(self.next_ns, now + MINUTE)
+
+
+def cross(
+    before: Sitting, after: Sitting, feeds: Iterable[LiveFeed], who: str, reason: str, begun: Callable[[Path], None]
+) -> list[dict[str, Any]]:
+    """Close one session as handed over and begin the other, which is ``begun`` once it is on disk; the orders that the
+    first left open. Where either fails, its door is broken and says why.
+    """
+    before.door.command(ROLL, who, {"reason": reason, "to": after.session.path.name})
+    left: list[dict[str, Any]] = []
+    try:
+        handed, across, left = hand_over(before, feeds)
+    except Exception as error:  # it may be closed by now and hear nothing more: a start makes its state again
+        before.door.broken = f"it could not be handed over: {type(error).__name__}: {error}"
+        before.log.event("error", "session.failed", exc_info=error)
+    if before.door.broken:
+        after.abandon("the session before could not be closed")
+        return left
+    try:
+        after.begin(handed, across)
+        if not after.door.broken:
+            begun(after.session.path)
+    except Exception as error:  # the old one is closed and the new one not there: nothing may come in
+        after.door.broken = f"the new session did not begin: {type(error).__name__}: {error}"
+        after.log.event("error", "session.failed", exc_info=error)
+    return left
 
 
 def hand_over(

@@ -35,8 +35,9 @@ from config import load as config
 from config import surroundings
 from config.schema import Limits, Process, Trading
 from daemon import models, session
-from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT, Usage
+from daemon.errors import CLEAN, ERROR, KILLED, ORDERS_LEFT
 from daemon.live import cortex, durable, ending, recorder, rolling, state
+from daemon.live import status as process_status
 from daemon.live.busy_poll import BusyPoll
 from daemon.live.door import Accept, Door
 from daemon.live.killfile import KillFile
@@ -54,7 +55,6 @@ from daemon.watch.attendant import Attendant
 from daemon.watch.findings import Finding, Findings, Level
 from daemon.wiring import Core, makers
 from feeds.port import LiveFeed, VenueProtocol
-from portfolio.equity import CannotValue
 
 CLOCK, KILL_FILE, DISK, HOUSEKEEPING, CORTEX = "clock", "kill_file", "disk", "housekeeping", "cortex"
 _HOUSEKEEPING_S = 0.5
@@ -344,17 +344,7 @@ class Live:
         """Those of the configuration as it is now. Raises ConfigError, Usage where more than they changed."""
         request = self.request
         now = config.load(request.config_file, request.overrides, request.environ).trading
-        before = self._written.model_dump()
-        changed = [name for name, value in now.model_dump().items() if name != "limits" and value != before[name]]
-        limits = now.limits.model_dump()
-        changed += [
-            f"limits.{name}"
-            for name, value in before["limits"].items()
-            if name not in models.RELOADABLE and limits[name] != value
-        ]
-        if changed:
-            raise Usage(f"only limits can change while running; restart for {', '.join(changed)}")
-        return now.limits
+        return models.limits_alone(self._written, now)
 
     def status_of_clock(self) -> int:
         """How far the wall is from our clock, in ns."""
@@ -368,39 +358,16 @@ class Live:
 
     def status(self) -> dict[str, Any]:
         """The process in one object, JSON-ready: amounts are text, times ns."""
-        core = self.core
-        worth, _ = core.worth()
-        states = {sent.client_id: sent.state.value for sent in core.router.state()}
         return {
-            "session": str(self.session.path),
-            "started_ns": self.sitting.started_ns,
+            **process_status.of(self.sitting),
             "next_roll_ns": None if self.schedule.next_ns == NEVER else self.schedule.next_ns,
-            "parent": self.session.manifest["parent"],
             "mode": self.request.mode,
             "mode_pending": self.mode_pending,
-            "routing": core.gate.routing,
-            "held": core.operator.held,
             "boot": self.boot,
             "now_ns": max(self.clock.read(), self.door.last_ns),
-            "state": core.gate.state.value,
-            "latched": core.gate.latched,
             "stopping": self._reason,
-            "inputs": self.door.accepted,
-            "records": core.chain.seq,
-            "head": core.chain.head.hex(),
-            "equity": money.plain(worth) if worth.is_finite() else None,
-            "asset": core.equity.asset,
-            "cash": {asset: money.plain(amount) for asset, amount in sorted(core.ledger.cash.items())},
-            "positions": {
-                name: money.plain(position.size) for name, position in core.ledger.positions.items() if position.lots
-            },
-            "money_at_risk": _money_at_risk(core),
-            "orders": [{**order, "state": states[order["client_id"]]} for order in ending.open_orders(core)],
-            "untradeable": core.market.untradeable(),
             "feeds": [feed.conn for feed in self.feeds],
             "tasks": self.tasks.names,
-            "recording": self.recorder.failed or "on",
-            "durable": self.sitting.durable.records,
             "clock_offset_ns": self._clock_watch.offset_ns,
             "findings": [one.what for one in self.findings.open()],
         }
@@ -525,23 +492,10 @@ class Live:
         except (OSError, sqlite3.Error, session.SessionError, JournalError, ValueError) as error:
             self._find(f"could not go on in a new session: {error}")
             return str(error)
-        before.door.command(rolling.ROLL, who, {"reason": reason, "to": after.session.path.name})
-        try:
-            handed, across, left = rolling.hand_over(before, self.feeds)
-        except Exception as error:  # it may be closed by now and hear nothing more: a start makes its state again
-            before.door.broken = f"it could not be handed over: {type(error).__name__}: {error}"
-            before.log.event("error", "session.failed", exc_info=error)
+        left = rolling.cross(before, after, self.feeds, who, reason, self._held.began)
         if before.door.broken:
-            after.abandon("the session before could not be closed")
             self.stop(before.door.broken, ERROR)
             return before.door.broken
-        try:
-            after.begin(handed, across)
-            if not after.door.broken:
-                self._held.began(after.session.path)
-        except Exception as error:  # the old one is closed and the new one not there: nothing may come in
-            after.door.broken = f"the new session did not begin: {type(error).__name__}: {error}"
-            after.log.event("error", "session.failed", exc_info=error)
         self._sitting = after
         self._listen()
         if self._notifier is not None:
@@ -644,11 +598,3 @@ class Live:
 
 def _unwritten(over: Session, error: Exception) -> str:
     return f"{over.path.name} was not written to its end ({error}); argus export makes it again"
-
-
-def _money_at_risk(core: Core) -> dict[str, str] | None:
-    """The worst from here, by instrument: every resting order fills, and each position gaps by its stress."""
-    try:
-        return {name: money.plain(lost) for name, lost in core.oversight.extra.money_at_risk().items()}
-    except CannotValue:
-        return None
