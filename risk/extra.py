@@ -35,7 +35,7 @@ from risk.var import Tail
 
 _BUY, _MARKET = Side.BUY, OrderType.MARKET
 _NEVER = (math.inf, 0.0)
-_LOOK_NS = 10 * SECOND
+_LOOK_NS = SECOND
 """How often an account that cannot be valued when its day begins is looked at again."""
 
 
