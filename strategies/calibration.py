@@ -68,11 +68,13 @@ class Calibration:
         ]  # fmt: skip
 
     def restore(self, state: Sequence[Any]) -> None:
-        """A voter who was not there has abstained; one who is gone is forgotten."""
+        """A voter who was not there has abstained; one who is gone is forgotten, and so is what a shorter horizon has
+        passed.
+        """
         for instrument, interval_ns, waiting in state:
             self._waiting[instrument, interval_ns] = deque(
                 (regime, self._placed(votes, math.nan), self._placed(weights, 0.0), close)
-                for regime, votes, weights, close in waiting
+                for regime, votes, weights, close in waiting[-self.horizon :]
             )
 
     def _named(self, row: Sequence[float]) -> dict[str, float]:

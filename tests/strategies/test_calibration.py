@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -137,3 +138,18 @@ def test_looking_does_not_change_what_is_seen_later():
 
     assert seen["voters"]["a"]["hit_rate"] == other["voters"]["a"]["hit_rate"]
     assert seen["brier"] == pytest.approx(other["brier"])
+
+
+def test_votes_not_scored_yet_outlive_a_restart_by_the_voters_and_the_horizon_there_are_then():
+    before = Calibration(["a", "b"], 3)
+    for close, votes in ((100.0, [1.0, NAN]), (101.0, [0.5, 0.2]), (99.0, [-1.0, 0.0])):
+        assert before.note(BTC, "CALM", votes, [2.0, 1.0], close) is None
+
+    after = Calibration(["new", "a"], 1)
+    after.restore(json.loads(json.dumps(before.state())))
+    outcome = after.note(BTC, "PANIC", [NAN, 1.0], [1.0, 2.0], 100.0)
+
+    assert outcome is not None
+    assert (outcome.regime, outcome.went) == ("CALM", 1), "99 became 100; what was cast before has been passed"
+    assert math.isnan(outcome.votes[0])
+    assert (outcome.votes[1], list(outcome.weights)) == (-1.0, [0.0, 2.0])
