@@ -149,7 +149,7 @@ class VenueState(State, frozen=True):
 
 class SeatState(State, frozen=True):
     """``failed`` says that it is quarantined; ``timers`` are (when, name) of those it still waits for; ``state`` is its
-    own.
+    own, and of a strategy of that ``kind``.
     """
 
     id: str
@@ -158,6 +158,7 @@ class SeatState(State, frozen=True):
     failed: bool
     timers: list[tuple[int, str]]
     state: dict[str, Any]
+    kind: str
 
 
 class GateState(State, frozen=True):

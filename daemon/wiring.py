@@ -126,10 +126,10 @@ class Core:
         self.oversight.start()
         self.freshness.start(expecting=True)
         if restored is not None:
-            self.runner.restore(restored.seats, restored.sent)
+            others = self.runner.restore(restored.seats, restored.sent)
             gone = {seat.id for seat in restored.seats} - {entry.name for entry in self.trading.strategies}
             for order in self.exposure.open_orders():
-                if order.strategy in gone:
+                if order.strategy in gone or order.strategy in others:
                     self.bus.publish(CancelRequested(now, order.intent_id, "restart", f"{order.strategy} is gone"))
         else:
             self.runner.start()

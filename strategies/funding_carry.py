@@ -95,11 +95,18 @@ class FundingCarry(Strategy):
         return None
 
     def _exits(self, reason: str, mean: float) -> list[Intent]:
-        legs = ((self._perp, Action.EXIT_SHORT), (self._hedge, Action.EXIT_LONG))
+        legs = ((name, self._held.of(name)) for name in dict.fromkeys([self._perp, self._hedge, *self._held.names()]))
         return [
-            Intent(name, action, exposure=0.0, reduce_only=True, reason=reason, meta={"mean_rate": mean})
-            for name, action in legs
-            if self._held.of(name)
+            Intent(
+                name,
+                Action.EXIT_LONG if held > 0 else Action.EXIT_SHORT,
+                exposure=0.0,
+                reduce_only=True,
+                reason=reason,
+                meta={"mean_rate": mean},
+            )
+            for name, held in legs
+            if held
         ]
 
     @staticmethod
@@ -121,7 +128,9 @@ class FundingCarry(Strategy):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        self._held.restore(state["held"])
+        if self._perp and self._perp != state["perp"]:
+            return  # another contract: what is left of the one before is closed, and its rates are not this one's
         self._perp = state["perp"]
         self._rates.extend(state["rates"])
         self._due_ns, self._estimate, self._in = state["due_ns"], state["estimate"], state["in"]
-        self._held.restore(state["held"])

@@ -62,13 +62,29 @@ def _revived(value: Any) -> Any:
     return NAN if value is None else value
 
 
+_TERMS = frozenset({"_length", "_weight"})
+
+
 class Indicator(Carried):
-    """What all share: the latest ``value``."""
+    """What all share: the latest ``value``. One whose state was measured over another length begins anew."""
 
     __slots__ = ("value",)
 
     def __init__(self) -> None:
         self.value = NAN
+
+    def restore(self, state: list[Any]) -> None:
+        if self._fits(state):
+            super().restore(state)
+
+    def _fits(self, state: list[Any]) -> bool:
+        """Whether it was measured in our terms, all of it."""
+        slots = ((slot, getattr(self, slot), kept) for slot, kept in zip(self._slots(), state, strict=True))
+        return all(
+            now._fits(kept) if isinstance(now, Indicator) else now == kept
+            for slot, now, kept in slots
+            if isinstance(now, Indicator) or slot in _TERMS
+        )
 
 
 # --- averages --------------------------------------------------------------------------------------------------

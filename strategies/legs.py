@@ -254,6 +254,10 @@ class Holdings:
     def of(self, instrument: str) -> Decimal:
         return self._sizes.get(instrument, Decimal(0))
 
+    def names(self) -> list[str]:
+        """Of what something is held."""
+        return [name for name, size in self._sizes.items() if size]
+
     def __bool__(self) -> bool:
         return any(self._sizes.values())
 

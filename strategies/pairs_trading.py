@@ -126,7 +126,7 @@ class PairsTrading(Strategy):
         meta = {"z": None if math.isnan(dear) else dear, "hedge_ratio": None if math.isnan(ratio) else ratio}
         legs = [
             Intent(name, _EXIT[1 if held > 0 else -1], exposure=0.0, reduce_only=True, reason=reason, meta=meta)
-            for name in self._names
+            for name in dict.fromkeys([*self._names, *self._held.names()])
             if (held := self._held.of(name))
         ]
         return PairIntent(*legs) if len(legs) == 2 else legs
@@ -142,6 +142,7 @@ class PairsTrading(Strategy):
         return {
             "names": list(self._names),
             "latest": dict(self._latest),
+            "hedge_ratio": self._fixed,
             "regression": self._regression.state(),
             "spread": self._spread.state(),
             "side": self._side,
@@ -150,10 +151,13 @@ class PairsTrading(Strategy):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        self._held.restore(state["held"])
+        if self._names and self._names != state["names"]:
+            return  # another pair: what is left of the one before is closed, and its past says nothing of this one
         self._names = list(state["names"])
         self._latest = {name: (close, *bar) for name, (close, *bar) in state["latest"].items()}
         self._regression.restore(state["regression"])
-        self._spread.restore(state["spread"])
+        if self._fixed == state["hedge_ratio"]:
+            self._spread.restore(state["spread"])
         self._side = state["side"]
-        self._held.restore(state["held"])
         self._given_up = state["given_up"]

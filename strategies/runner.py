@@ -147,13 +147,22 @@ class Runner:
     def state(self) -> list[SeatState]:
         """Of a strategy that cannot say what it keeps, the error: whoever goes on from here goes on without it."""
         return [
-            SeatState(s.id, s.emitted, s.view.last_intent_id, s.failed, list(s.timers), _said(s.strategy))
+            SeatState(
+                s.id,
+                s.emitted,
+                s.view.last_intent_id,
+                s.failed,
+                list(s.timers),
+                _said(s.strategy),
+                type(s.strategy).__name__,
+            )
             for s in self._seats
         ]
 
-    def restore(self, states: Sequence[SeatState], sent: Sequence[SentState] = ()) -> None:
+    def restore(self, states: Sequence[SeatState], sent: Sequence[SentState] = ()) -> list[str]:
         """In place of ``start``: each strategy is started, given back its state, and has the timers it waited for. Who
-        follows its orders goes on hearing of those that are ``sent``.
+        follows its orders goes on hearing of those that are ``sent``. Where another kind of strategy has the name now,
+        it begins anew, counting on from the intents there were; returns those.
 
         What a strategy asks for in its ``on_start`` is let be: what it asked for at its first start still stands.
         """
@@ -162,8 +171,13 @@ class Runner:
             if (follower := followers.get(one.intent_id.rpartition("-")[0])) is not None:
                 self._clients[one.client_id] = follower
         by_id = {state.id: state for state in states}
+        others: list[str] = []
         for seat in self._seats:
             state = by_id.get(seat.id)
+            if state is not None and state.kind != type(seat.strategy).__name__:
+                seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id
+                others.append(seat.id)
+                state = None
             if state is None:
                 self._call(seat, "on_start", seat.strategy.on_start)
             elif state.failed:
@@ -171,6 +185,7 @@ class Runner:
                 self._silence(seat)
             else:
                 self._return(seat, state)
+        return others
 
     def strategies(self) -> list[tuple[str, Strategy]]:
         return [(seat.id, seat.strategy) for seat in self._seats]

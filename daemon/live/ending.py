@@ -7,7 +7,7 @@ what was open then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from daemon.session import Session
 from daemon.wiring import Core
 from portfolio import metrics
 from portfolio.equity import CannotValue
+from strategies.port import Strategy
 
 HANDOVER = "handover.json"
 LAST_WORDS = "last_words.json"
@@ -130,6 +131,16 @@ def must_fit(parent: Path, state: StateRestored, asset: str, venues: Sequence[st
         venue = sent.instrument.partition(":")[0]
         if venue not in venues:
             raise Usage(f"{parent} left {sent.client_id} open at {venue}, which has no feed here; give it one again")
+
+
+def strangers(state: StateRestored, strategies: Iterable[tuple[str, Strategy]]) -> list[str]:
+    """Which names another kind of strategy has than when ``state`` was left: a line for each."""
+    kinds = {seat.id: seat.kind for seat in state.seats}
+    return [
+        f"{name} was {kinds[name]} and is {now}: it begins anew, and what the other had open is cancelled"
+        for name, strategy in strategies
+        if (now := type(strategy).__name__) != kinds.get(name, now)
+    ]
 
 
 def _differences(before: Session) -> list[str]:

@@ -222,6 +222,9 @@ class Live:
         self.prune()
         self._take_back()
         self._say(f"session {self.session.path}")
+        if self._restored is not None:
+            for what in ending.strangers(self._restored, self.core.runner.strategies()):
+                self._find(what)
         if not self.feeds:
             self._say("nothing will be heard: no [[trading.feeds]] is configured")
         for number in (signal.SIGINT, signal.SIGTERM):

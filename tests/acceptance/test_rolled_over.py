@@ -13,13 +13,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bus.clock import SECOND
-from bus.events import RECORDS, Bar, CommandGiven, MarkPrice, OrderFilled, OrderRefused, StateRestored
+from bus.events import (
+    RECORDS,
+    Bar,
+    CancelRequested,
+    CommandGiven,
+    Decision,
+    MarkPrice,
+    OrderFilled,
+    OrderRefused,
+    StateRestored,
+    StrategyQuarantined,
+)
 from bus.journal import Chain
 from bus.resume import MarketResumed, MarketState
 from bus.values import Instrument, Kind
 from config.schema import Trading
 from daemon.live import memory, rolling
 from daemon.wiring import Core, build
+from strategies.ema_cross import EmaCross
 from strategies.port import Strategy, View, Wishes
 from tests.acceptance.test_accounting import ALL, LINEAR, LOT, SPOT, T0, Restless, market
 
@@ -129,6 +141,28 @@ def goes_on_as_if_nothing_had_been(make: Callable[[], Session], events: Sequence
 @example(82, [26, 27])  # an order on its way met a book that was carried over, and crossed
 def test_a_session_handed_over_at_any_moment_goes_on_as_if_it_had_not_been(seed: int, cuts: list[int]) -> None:
     goes_on_as_if_nothing_had_been(lambda: restless(seed), market(seed, 80), cuts)
+
+
+def test_a_name_that_another_strategy_has_now_begins_anew_and_pulls_what_the_other_had_open() -> None:
+    events = market(3, 200)
+    before = restless(3).begin()
+    before.core.intake.accept_rows(events[:80])
+    left = {order.intent_id for order in before.core.exposure.open_orders(strategy="one")}
+    assert left
+    ids = [event.intent_id for event in before.said() if isinstance(event, Decision)]
+
+    settings = {"strategies": [{"name": name, "use": "stub"} for name in ("one", "two")]}
+    after = Session(settings, ALL, [("one", EmaCross(1, 2), None), ("two", Forgetful(4), [SPOT.name, LINEAR.name])])
+    after.go_on(before.core)
+    after.core.intake.accept_rows(events[80:])
+
+    said = after.said()
+    pulled = {e.intent_id for e in said if isinstance(e, CancelRequested) and e.who == "restart"}
+    assert pulled == left
+    assert not [event for event in said if isinstance(event, StrategyQuarantined)]
+    later = [event.intent_id for event in said if isinstance(event, Decision) and event.strategy == "one"]
+    assert later
+    assert not {*later} & {*ids}, "ids are never used again"
 
 
 # --- the strategies of the house, alone and in council ----------------------------------------------------------

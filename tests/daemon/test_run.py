@@ -324,6 +324,21 @@ async def test_a_session_in_another_currency_does_not_go_on_from_this_one(tmp_pa
 
 
 @pytest.mark.asyncio
+async def test_a_name_that_another_strategy_has_after_a_restart_is_said(tmp_path: Path):
+    world = World(tmp_path, list(Market(2).lines())[:100], config_text=STRATEGY)
+    ended = await world.run_through()
+    world.items = iter(())
+    name = Session.open(ended.session).manifest["config"]["trading"]["strategies"][0]["name"]
+    world.config_file.write_text(f'[[trading.strategies]]\nuse = "rsi"\nname = "{name}"\n')
+
+    second = world.start()
+    second.stop("looked")
+    await second.run()
+
+    assert any(f"{name} was EmaCross and is RsiMomentum" in one.what for one in second.findings.open())
+
+
+@pytest.mark.asyncio
 async def test_a_loss_that_halted_is_counted_anew_once_somebody_armed(tmp_path: Path):
     market = Market(40)
     lossy = STRATEGY + "[trading.cash]\nUSDT = 2000\n[trading.limits]\nmax_drawdown_bps = 1\n"

@@ -145,3 +145,28 @@ def test_one_that_was_carried_over_goes_on_as_if_nothing_had_been(make: Callable
         after = [(stays.update(v), carried.update(v)) for v in values[cut:]]
 
         np.testing.assert_array_equal([a for a, _ in after], [b for _, b in after])
+
+
+@pytest.mark.parametrize(
+    ("make", "other"),
+    [
+        (lambda: Sma(5), lambda: Sma(9)),
+        (lambda: Ema(5), lambda: Ema(4)),
+        (lambda: Moments(5), lambda: Moments(9)),
+        (lambda: Highest(5), lambda: Highest(3)),
+        (lambda: Rsi(5), lambda: Rsi(6)),
+        (lambda: Macd(3, 6, 4), lambda: Macd(3, 6, 5)),
+        (lambda: Macd(3, 6, 4), lambda: Macd(2, 6, 4)),
+    ],
+)
+def test_what_was_measured_over_another_length_says_nothing(make: Callable[[], Any], other: Callable[[], Any]) -> None:
+    """Else a restart with other parameters would go on with the old ones, and its decisions would name the new."""
+    values = np.random.default_rng(3).normal(100, 1, 60).tolist()
+    before, fresh, carried = other(), make(), make()
+    for value in values[:30]:
+        before.update(value)
+    carried.restore(json.loads(json.dumps(before.state(), allow_nan=False)))
+
+    after = [(fresh.update(v), carried.update(v)) for v in values[30:]]
+
+    np.testing.assert_array_equal([a for a, _ in after], [b for _, b in after])

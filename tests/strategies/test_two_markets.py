@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+import msgspec
+
 from bus.clock import HOUR
 from bus.events import Bar, Decision, MarkPrice, OrderRefused
 from strategies.funding_carry import FundingCarry
@@ -13,6 +15,8 @@ from strategies.pairs_trading import PairsTrading
 from strategies.port import Strategy
 from tests.strategies.test_legs import filled
 from tests.strategies.world import BTC, ETH, MINUTE, T0, World, bar, submitted
+
+SOL = msgspec.structs.replace(ETH, name="v:SOL/USDT", symbol="SOLUSDT", base="SOL")
 
 
 def said(world: World) -> list[tuple[str, str, str]]:
@@ -138,6 +142,22 @@ def test_both_are_carried_over_a_restart() -> None:
     assert [action for action, *_ in said(other)] == ["EXIT_SHORT", "EXIT_LONG"]
 
 
+def test_after_a_restart_as_another_pair_what_is_left_of_the_old_one_is_closed_and_nothing_else_is_kept() -> None:
+    world, strategy = paired(first=BTC.name, second=ETH.name)
+    moment(world, 40, 0.004)
+    fill(world, 1, 2)
+    again = PairsTrading(first=ETH.name, second=SOL.name, window=20, hedge_ratio=1.0)
+    again.restore(json.loads(json.dumps(strategy.state(), allow_nan=False)))
+    other = World()
+    other.seat(again)
+
+    other.hear(bar(41, 100.0, ETH), bar(41, 100.0, SOL))
+
+    assert said(other) == [("EXIT_LONG", ETH.name, "what_is_left"), ("EXIT_SHORT", BTC.name, "what_is_left")]
+    assert again.state()["names"] == [ETH.name, SOL.name]
+    assert again.state()["spread"] != strategy.state()["spread"]
+
+
 # --- carry -----------------------------------------------------------------------------------------------------
 
 EIGHT = 8 * HOUR
@@ -204,6 +224,18 @@ def test_its_rates_are_carried_over_a_restart() -> None:
     world.hear(mark(2, 0.0005))
 
     assert [action for action, *_ in said(world)] == ["ENTER_SHORT", "ENTER_LONG"]
+
+
+def test_after_a_restart_with_another_contract_the_old_one_is_left() -> None:
+    first = FundingCarry(perp=BTC.name, hedge=ETH.name, periods=2)
+    carrying([0.0005, 0.0005, 0.0005], first)
+    again = FundingCarry(perp=SOL.name, hedge=ETH.name, periods=2)
+    again.restore(json.loads(json.dumps(first.state(), allow_nan=False)))
+    world = World()
+    world.seat(again)
+
+    world.hear(*(mark(period, 0.0005, SOL.name) for period in range(3)))
+    assert said(world) == [("EXIT_LONG", ETH.name, "what_is_left"), ("EXIT_SHORT", BTC.name, "what_is_left")]
 
 
 def test_bars_are_of_one_length_before_they_are_a_pair() -> None:
