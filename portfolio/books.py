@@ -105,6 +105,22 @@ class Books:
             self.positions[strategy] = {one.instrument.name: one for one in restored}
         self.reduced_ns = {(strategy, name): ns for strategy, name, ns in state["reduced"]}
 
+    def disown(self, ledger: Mapping[str, Position]) -> list[str]:
+        """Forget whose an instrument is where the parts do not add up to what the ledger has: a session in between kept
+        no books. Returns those of which something is held, which nobody's strategy will close.
+        """
+        names = {name for held in self.positions.values() for name in held} | ledger.keys()
+        nobodys = []
+        for name in sorted(names):
+            whole = ledger[name].size if name in ledger else ZERO
+            if sum((self.size(strategy, name) for strategy in self.positions), ZERO) == whole:
+                continue
+            for held in self.positions.values():
+                held.pop(name, None)
+            if whole:
+                nobodys.append(name)
+        return nobodys
+
     def _against(self, instrument: str, size: Decimal) -> Iterator[tuple[str, Decimal]]:
         for strategy in self.positions:
             theirs = self.size(strategy, instrument)

@@ -89,6 +89,8 @@ class Oversight:
         self.horizons = Horizons(bus, clock, exposure, self.held)
         self._facts = sizing.Facts(equity.value, self.returns.volatility, self._record)
         self._exits = 0
+        self.nobodys: list[str] = []
+        """Instruments of which something is held since a restart, and no book says by which strategy."""
         self.stakes = terms.sizing.method != "intent"
         self.owns = self.extra.owns = terms.own_positions
         self.tell: Tell = _nobody
@@ -110,7 +112,7 @@ class Oversight:
     def attach(self, bus: Bus) -> None:
         """After the ledger and before whoever approves."""
         asked = self.extra.rules
-        if self.terms.own_positions or asked.keys() & {"cooldown", "budget"} or self.terms.sizing.method == "kelly":
+        if self._keeps_books:
             self.books.attach(bus)
         if asked.keys() & {"correlation", "var", "es"} or self.terms.sizing.method == "vol_target":
             self.returns.attach(bus)
@@ -119,6 +121,11 @@ class Oversight:
         self.horizons.attach(bus)
         if self.terms.bands.watches:
             self._equity.guard(self.governor.look)
+
+    @property
+    def _keeps_books(self) -> bool:
+        asked = self.extra.rules.keys() & {"cooldown", "budget"}
+        return self.terms.own_positions or bool(asked) or self.terms.sizing.method == "kelly"
 
     @property
     def needs_regime(self) -> bool:
@@ -232,6 +239,8 @@ class Oversight:
         """Before equity is restored: a band that was entered stays entered, and is not told of again."""
         self.governor.restore(state["governor"])
         self.books.restore(state["books"])
+        if self._keeps_books:
+            self.nobodys = self.books.disown(self._ledger.positions)
         self.extra.restore(state["extra"])
         self.horizons.restore(state["horizons"])
         self._exits = state["exits"]

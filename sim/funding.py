@@ -75,12 +75,8 @@ class Funding:
         return (heard.rate, heard.mark) if heard is not None else self._terms[name]
 
     def state(self) -> list[FundingState]:
-        """What positions wait for. Who goes on from here may be told of the next time before this one is paid."""
-        return [
-            FundingState(name, due_ns, *self._known(name))
-            for name, due_ns in self._waiting
-            if self._account.positions[name].size
-        ]
+        """What is waited for. Who goes on from here may be told of the next time before this one is paid."""
+        return [FundingState(name, due_ns, *self._known(name)) for name, due_ns in self._waiting]
 
     def restore(self, states: Sequence[FundingState]) -> None:
         """What came due while nobody was there is paid when the clock next turns."""

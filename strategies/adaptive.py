@@ -253,6 +253,7 @@ class Adaptive(Strategy):
 
     def state(self) -> dict[str, Any]:
         return {
+            "use": self._use,
             "round": self._round,
             "bars": self._bars,
             "live": self._live.state(),
@@ -262,6 +263,8 @@ class Adaptive(Strategy):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        if state["use"] != self._use:
+            return  # what another strategy learned is nothing to this one
         self._round, self._bars = state["round"], state["bars"]
         self._live, *self._rivals = [self._restored(one) for one in (state["live"], *state["rivals"])]
         self._unlike = set(state["unlike"])

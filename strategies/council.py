@@ -313,7 +313,8 @@ class Council:
         return table
 
     def on_fill(self, fill: OrderFilled) -> None:
-        if self._feedback is not None and fill.strategy == NAME:
+        """Whoever closed it: a way out that the governor took ends what the council entered."""
+        if self._feedback is not None:
             self._reweigh(self._feedback.filled(fill.instrument))
 
     def _reweigh(self, changes: Iterable[Change]) -> None:

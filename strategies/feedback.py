@@ -77,9 +77,20 @@ class Feedback:
             kept.update({voter: value for voter, value in state[name].items() if voter in kept})
         self._scored = state["scored"]
         for instrument, (direction, behind, turned, turners) in state["entries"].items():
+            entry = self._entry(instrument)
+            entry.direction, entry.behind = direction, self._present(behind)
+            entry.turned = (turned, self._present(turners))
+
+    def _present(self, voters: Sequence[str]) -> list[str]:
+        return [name for name in voters if name in self.factors]
+
+    def _entry(self, instrument: str) -> _Entry:
+        """Trips count from when the first is watched: earlier ones were nobody's here."""
+        entry = self._entries.get(instrument)
+        if entry is None:
             entry = self._entries[instrument] = _Entry()
-            entry.direction, entry.behind, entry.turned = direction, list(behind), (turned, list(turners))
             entry.count(self._trips(instrument))
+        return entry
 
     def score(self, outcome: Outcome) -> Iterator[Change]:
         """``hedge``: a bar's outcome is known."""
@@ -105,14 +116,14 @@ class Feedback:
 
     def entered(self, instrument: str, direction: int, behind: Sequence[str], *, held: bool) -> None:
         """The council asked for a position in ``direction`` while one was ``held``, or not; who was behind it."""
-        entry = self._entries.setdefault(instrument, _Entry())
+        entry = self._entry(instrument)
         if not held:
             entry.direction, entry.behind = direction, list(behind)
         elif direction != entry.direction:  # through zero: the trip under way has yet to end
             entry.turned = (direction, list(behind))
 
     def filled(self, instrument: str) -> Iterator[Change]:
-        """``realised``: the ledger has taken in a fill of one of the council's orders."""
+        """``realised``: the ledger has taken in a fill."""
         trips, entry = self._trips(instrument), self._entries.get(instrument)
         if self.terms.rule != REALISED or trips is None or entry is None or trips.count == entry.trips:
             return

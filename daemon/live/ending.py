@@ -7,7 +7,7 @@ what was open then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,6 @@ from daemon.session import Session
 from daemon.wiring import Core
 from portfolio import metrics
 from portfolio.equity import CannotValue
-from strategies.port import Strategy
 
 HANDOVER = "handover.json"
 LAST_WORDS = "last_words.json"
@@ -133,13 +132,18 @@ def must_fit(parent: Path, state: StateRestored, asset: str, venues: Sequence[st
             raise Usage(f"{parent} left {sent.client_id} open at {venue}, which has no feed here; give it one again")
 
 
-def strangers(state: StateRestored, strategies: Iterable[tuple[str, Strategy]]) -> list[str]:
-    """Which names another kind of strategy has than when ``state`` was left: a line for each."""
+def changed(state: StateRestored, core: Core) -> list[str]:
+    """What does not go on as ``state`` was left, because the settings are others: a line for each."""
     kinds = {seat.id: seat.kind for seat in state.seats}
-    return [
+    found = [
         f"{name} was {kinds[name]} and is {now}: it begins anew, and what the other had open is cancelled"
-        for name, strategy in strategies
+        for name, strategy in core.runner.strategies()
         if (now := type(strategy).__name__) != kinds.get(name, now)
+    ]
+    return found + [
+        f"{name}: no book says which strategy has the {money.plain(core.ledger.inventory(name))} that is held; "
+        "argus flatten closes it"
+        for name in core.oversight.nobodys
     ]
 
 

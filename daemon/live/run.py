@@ -223,7 +223,7 @@ class Live:
         self._take_back()
         self._say(f"session {self.session.path}")
         if self._restored is not None:
-            for what in ending.strangers(self._restored, self.core.runner.strategies()):
+            for what in ending.changed(self._restored, self.core):
                 self._find(what)
         if not self.feeds:
             self._say("nothing will be heard: no [[trading.feeds]] is configured")

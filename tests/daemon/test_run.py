@@ -339,6 +339,24 @@ async def test_a_name_that_another_strategy_has_after_a_restart_is_said(tmp_path
 
 
 @pytest.mark.asyncio
+async def test_a_position_that_no_book_gives_to_a_strategy_is_said(tmp_path: Path):
+    world = World(tmp_path, list(Market(30).lines())[:4_000], config_text=STRATEGY)
+    await world.run_through()
+    world.items = iter(())
+    world.settings = (*world.settings, "sizing.positions=own")
+
+    second = world.start()
+    second.stop("looked")
+    await second.run()
+
+    held = second.core.ledger.inventory("binance:BTC/USDT")
+    assert held > 0
+    assert any(
+        f"no book says which strategy has the {held.normalize():f}" in one.what for one in second.findings.open()
+    )
+
+
+@pytest.mark.asyncio
 async def test_a_loss_that_halted_is_counted_anew_once_somebody_armed(tmp_path: Path):
     market = Market(40)
     lossy = STRATEGY + "[trading.cash]\nUSDT = 2000\n[trading.limits]\nmax_drawdown_bps = 1\n"

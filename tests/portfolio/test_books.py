@@ -108,3 +108,19 @@ def test_sizes_and_results_of_all_strategies_add_up_to_the_one_position(story) -
     again = Books(TERMS)
     again.restore(msgspec.json.decode(encode(made.state())))
     assert again.state() == made.state()
+
+
+def test_books_that_do_not_add_up_to_the_ledger_say_nothing_of_that_instrument() -> None:
+    """A session in between kept none: whose the position is cannot be told, and must not be guessed."""
+    fills = [fill("a", 10), fill("b", -4), fill("a", 2, instrument=SPOT)]
+    ledger = Ledger(TERMS, {"USDT": D(10_000)})
+    for one in [*fills, fill("b", 1), fill("a", -2, instrument=SPOT)]:  # the last two nobody booked
+        ledger.on_fill(one)
+    made = books(*fills)
+
+    assert made.disown(ledger.positions) == [PERP.name]
+
+    assert [made.size(name, one.name) for name in "ab" for one in (PERP, SPOT)] == [0, 0, 0, 0]
+    whole = books(*fills, fill("b", 1), fill("a", -2, instrument=SPOT))
+    assert whole.disown(ledger.positions) == []
+    assert whole.size("a", PERP.name) == 10

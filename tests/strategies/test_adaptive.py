@@ -118,6 +118,15 @@ def test_after_a_restart_decisions_name_the_parameters_that_took_over():
     assert untouched.provenance == load("adaptive", {**params, "cost_bps": 0.0}).provenance
 
 
+def test_what_another_strategy_learned_is_nothing_to_this_one():
+    other = adaptive(use="ema_cross", params={}, explore={"fast": [2, 9]})
+    fresh = adaptive()
+
+    fresh.restore(json.loads(json.dumps(other.state())))
+
+    assert fresh.state() == adaptive().state()
+
+
 @pytest.mark.parametrize("changes", [{"margin": 10.0}, {"cost_bps": 9_000.0}])
 def test_who_did_not_earn_enough_after_costs_does_not_take_over(changes):
     assert Room(adaptive(**changes)).closes(*RISING).adapted == []

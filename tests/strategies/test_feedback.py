@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from decimal import Decimal as D
 
@@ -133,6 +134,28 @@ def test_a_trip_that_came_out_even_teaches_nothing_and_one_of_others_neither():
     assert world.end(9) == []
 
 
+def test_trips_that_ended_before_it_looked_are_nobody_s():
+    """The account may have traded alone, or under another rule, before the council did."""
+    world = Trips()
+    for result in (-1, -1, 5, -2):
+        world.trips.add(D(result))
+    world.feedback.entered(NAME, LONG, ["a"], held=False)
+
+    (change,) = world.end(-3)
+
+    assert change.factor == pytest.approx(math.exp(-0.5))
+
+
+def test_a_voter_who_is_gone_after_a_restart_is_credited_with_nothing():
+    world, after = Trips(), Trips()
+    world.feedback.entered(NAME, LONG, ["a", "b"], held=False)
+    after.feedback = Feedback(terms(REALISED), ["b", "c"], lambda _: after.trips)
+
+    after.feedback.restore(json.loads(json.dumps(world.feedback.state())))
+
+    assert [change.voter for change in after.end(5)] == ["b"]
+
+
 def learns(room: Room) -> list[WeightChanged]:
     changed: list[WeightChanged] = []
     room.bus.subscribe(WeightChanged, changed.append)
@@ -161,6 +184,19 @@ def test_a_council_learns_from_its_fills():
     room.hear(structs.replace(filled("council-2", "council"), side=Side.SELL, price=D(150)))
 
     assert [(c.voter, c.rule, c.factor > 1.0) for c in changed] == [("v0", REALISED, True)]
+
+
+def test_a_way_out_that_the_governor_took_ends_what_the_council_entered():
+    room = Room(Script(ENTER, None, ENTER), feedback=terms(REALISED))
+    changed = learns(room)
+    room.hear(bar(0))
+    room.open(order("council-1", "council"))
+    room.hear(filled("council-1", "council"), bar(1, 150.0))
+    room.open(order("governor-1", "governor"))
+
+    room.hear(structs.replace(filled("governor-1", "governor"), side=Side.SELL, price=D(150)))
+
+    assert [(c.voter, c.factor > 1.0) for c in changed] == [("v0", True)]
 
 
 def test_without_a_rule_nothing_that_happens_reaches_a_weight():
