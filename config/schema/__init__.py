@@ -75,13 +75,13 @@ class Trading(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Trading:
-        for what, names in (
-            ("strategies", [entry.name for entry in self.strategies]),
-            ("instruments", [entry.name for entry in self.instruments]),
-            ("feeds", [entry.venue for entry in self.feeds]),
+        for what, names, instead in (
+            ("strategies are named", [entry.name for entry in self.strategies], "give each a name of its own"),
+            ("instruments are named", [entry.name for entry in self.instruments], "leave one of them out"),
+            ("feeds are of", [entry.venue for entry in self.feeds], "let one name all that is to be heard there"),
         ):
             if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"two {what} are named {twice[0]!r}; give each a name of its own")
+                raise ValueError(f"two {what} {twice[0]!r}; {instead}")
         if self.council.mode == "council" and any(entry.name == "council" for entry in self.strategies):
             raise ValueError("the council trades under the name 'council'; give the strategy another")
         return self
