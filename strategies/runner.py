@@ -195,9 +195,10 @@ class Runner:
         return self._legs.state() if self._legs is not None else []
 
     def restore_pairs(self, state: list[Any]) -> None:
-        if state:
-            seats = {seat.id: seat for seat in self._seats}
-            self._watch().restore(state, lambda name: partial(self._decision, seats[name]))
+        """Those of strategies that are still there: of one that is gone, what was open is cancelled."""
+        seats = {seat.id: seat for seat in self._seats}
+        if there := [pair for pair in state if pair[0] in seats]:
+            self._watch().restore(there, lambda name: partial(self._decision, seats[name]))
 
     def _return(self, seat: Seat, state: SeatState) -> None:
         seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id

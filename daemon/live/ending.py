@@ -140,6 +140,10 @@ def changed(state: StateRestored, core: Core) -> list[str]:
         for name, strategy in core.runner.strategies()
         if (now := type(strategy).__name__) != kinds.get(name, now)
     ]
+    seated = {name for name, _ in core.runner.strategies()}
+    found += [
+        f"{name} is gone: what it had open is cancelled, what it held stays" for name in kinds if name not in seated
+    ]
     return found + [
         f"{name}: no book says which strategy has the {money.plain(core.ledger.inventory(name))} that is held; "
         "argus flatten closes it"

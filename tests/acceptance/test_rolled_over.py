@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bus.clock import SECOND
 from bus.events import (
@@ -19,21 +20,23 @@ from bus.events import (
     CancelRequested,
     CommandGiven,
     Decision,
+    Intent,
     MarkPrice,
     OrderFilled,
     OrderRefused,
+    PairIntent,
     StateRestored,
     StrategyQuarantined,
 )
 from bus.journal import Chain
 from bus.resume import MarketResumed, MarketState
-from bus.values import Instrument, Kind
+from bus.values import Action, Instrument, Kind
 from config.schema import Trading
 from daemon.live import memory, rolling
 from daemon.wiring import Core, build
 from strategies.ema_cross import EmaCross
 from strategies.port import Strategy, View, Wishes
-from tests.acceptance.test_accounting import ALL, LINEAR, LOT, SPOT, T0, Restless, market
+from tests.acceptance.test_accounting import ALL, IN_BASE, LINEAR, LOT, SPOT, T0, Restless, market
 
 Seats = Sequence[tuple[str, Strategy, Sequence[str] | None]]
 STATE = ("StateRestored", "SessionOpened", "TradingStateChanged", "CommandGiven")
@@ -163,6 +166,23 @@ def test_a_name_that_another_strategy_has_now_begins_anew_and_pulls_what_the_oth
     later = [event.intent_id for event in said if isinstance(event, Decision) and event.strategy == "one"]
     assert later
     assert not {*later} & {*ids}, "ids are never used again"
+
+
+def test_a_pair_of_a_strategy_that_is_gone_is_nobody_s_to_close() -> None:
+    events = market(3, 60)
+    before = restless(3).begin()
+    before.core.intake.accept_rows(events[:30])
+    entry = Intent(SPOT.name, Action.BUY, size=D("0.01"))
+    pair = PairIntent(entry, structs.replace(entry, instrument=IN_BASE.name))
+    before.core.runner._take_any(before.core.runner._seats[0], pair)
+    assert before.core.runner.pairs()
+
+    settings = {"strategies": [{"name": "two", "use": "stub"}]}
+    after = Session(settings, ALL, [("two", Forgetful(4), [SPOT.name, LINEAR.name])]).go_on(before.core)
+    after.core.intake.accept_rows(events[30:])
+
+    assert after.core.runner.pairs() == []
+    assert after.said()
 
 
 # --- the strategies of the house, alone and in council ----------------------------------------------------------
