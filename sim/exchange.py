@@ -28,7 +28,7 @@ from sim.funding import Funding
 from sim.matching import Desk, passed
 from sim.members import GTD, LIMIT, MARKET, STOP, STOP_LIMIT
 from sim.models import Models
-from sim.orders import DONE, OPEN, VenueOrder
+from sim.orders import DONE, OPEN, TRAVELLING, VenueOrder
 from sim.reports import Reporter, key
 from sim.wire import Wire
 
@@ -92,6 +92,8 @@ class Exchange:
 
     def _arrive(self, order: VenueOrder) -> None:
         terms, floor, now = order.terms, self._floor, self._clock.now
+        if order.stage is DONE:
+            return  # cancelled while it waited for a market
         order.arrival_ns = now
         instrument = self._market.instruments.get(terms.instrument)
         if instrument is None:
@@ -173,7 +175,10 @@ class Exchange:
 
     def _cancel(self, client_id: str) -> None:
         order = self._orders.get(client_id)
-        if order is None or order.stage is not OPEN:
+        waits = (
+            order is not None and order.stage is TRAVELLING and order.arrival_ns
+        )  # for a market nobody may hear again
+        if order is None or not (order.stage is OPEN or waits):
             self._turn_down(CancelRejected, client_id, order, Refusal.UNKNOWN_ORDER)
             return
         act = self._reporter.begin(order)

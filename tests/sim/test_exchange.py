@@ -7,6 +7,7 @@ import pytest
 
 from bus.events import CancelRejected, OrderAccepted, OrderFilled, OrderRejected, Trade
 from bus.rng import Draws
+from sim import memory
 from sim.floor import PATIENCE
 from sim.latency import FixedLatency, LogNormalLatency, MeasuredLatency, UniformLatency
 from tests.sim.venue import (
@@ -354,3 +355,22 @@ def test_what_is_in_flight_can_be_listed():
 
     [message] = venue.exchange.wire.messages
     assert (message.read.__name__, message.due_ns) == ("_arrive", venue.clock.now + 5 * MS)
+
+
+def test_an_order_that_waits_for_a_market_after_a_restart_can_be_taken_back():
+    """Its feed may be gone for good; without this it would be open for ever."""
+    before = Venue(instant(entry=FixedLatency(1_000_000_000)))
+    before.quote(99.0, 101.0)
+    order = before.order(BUY, MARKET, "1")
+    after = Venue(instant(entry=FixedLatency(1_000_000_000)))
+    memory.recall(after.exchange, memory.remember(before.exchange))
+    after.clock.turn(after.clock.now + 3_000_000_000)
+    assert after.story() == ""
+
+    after.cancel(order)
+    assert after.story() == "cancelled"
+
+    after.quote(99.0, 101.0)
+    after.clock.turn(after.clock.now + 3_000_000_000)
+    assert after.story() == "cancelled"
+    assert not after.exchange.wire.messages
