@@ -205,7 +205,7 @@ def test_a_book_rebuilt_from_the_frames_alone_is_the_generators_own(seed, symbol
     assert book.id == truth["lastUpdateId"]
     assert book.ladder_bids(1000) == levels(truth["bids"])
     assert book.ladder_asks(1000) == levels(truth["asks"])
-    assert 20 <= len(truth["bids"]) <= 50
+    assert 1 <= len(truth["bids"]) <= 50  # makers stop at 30 when they cancel, takers at the last
 
 
 def test_two_symbols_are_told_on_one_connection_and_neither_disturbs_the_other(recording):
