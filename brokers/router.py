@@ -1,8 +1,10 @@
 """Approved orders go out to their venue; what becomes of them comes back and is held to the table of moves.
 
 The router knows an order from approval until it is done and no request about it is still under way, and forgets it
-then. It trusts nobody: an event for an order it does not know, or a move the table does not have, raises, and
-trading halts.
+then. A cancel that overtook its order, and was refused for that, is asked for again once the order is there: whoever
+wanted nothing left open has said so once.
+
+It trusts nobody: an event for an order it does not know, or a move the table does not have, raises, and trading halts.
 """
 
 from __future__ import annotations
@@ -53,12 +55,15 @@ _ACCEPTED, _CANCEL_ASKED, _REPLACE_ASKED, _PART_FILLED, _FILLED = (
     Move.PART_FILLED,
     Move.FILLED,
 )
+WHO = "router"
 _LATE = frozenset({CancelRejected, ReplaceRejected})
 _ANSWERS = frozenset({OrderCancelled, CancelRejected, OrderReplaced, ReplaceRejected})
 
 
 class Sent(msgspec.Struct, eq=False):
-    """An order at a venue, as we know it. ``asked`` counts cancels and replaces that have no answer yet."""
+    """An order at a venue, as we know it. ``asked`` counts cancels and replaces that have no answer yet; ``unwanted``
+    says that a cancel was refused before the order was accepted.
+    """
 
     client_id: str
     intent_id: str
@@ -66,6 +71,8 @@ class Sent(msgspec.Struct, eq=False):
     broker: Broker
     state: OrderState = SUBMITTED
     asked: int = 0
+    accepted: bool = False
+    unwanted: bool = False
 
 
 class Router:
@@ -96,12 +103,16 @@ class Router:
         return any(sent.state is not CANCELLING and sent.state not in DONE for sent in self._sent.values())
 
     def state(self) -> list[SentState]:
-        return [SentState(s.client_id, s.intent_id, s.instrument, s.state, s.asked) for s in self._sent.values()]
+        return [
+            SentState(s.client_id, s.intent_id, s.instrument, s.state, s.asked, s.accepted, s.unwanted)
+            for s in self._sent.values()
+        ]
 
     def restore(self, states: Sequence[SentState]) -> None:
         for state in states:
             sent = Sent(state.client_id, state.intent_id, state.instrument, self._broker(state.instrument))
             sent.state, sent.asked = state.state, state.asked
+            sent.accepted, sent.unwanted = state.accepted, state.unwanted
             self._sent[sent.client_id] = sent
             self._by_intent.setdefault(sent.intent_id, sent)
 
@@ -136,6 +147,11 @@ class Router:
     def on_accepted(self, event: OrderAccepted) -> None:
         sent = self._known(event.client_id)
         sent.state = advance(sent.state, _ACCEPTED)
+        sent.accepted = True
+        if sent.unwanted:
+            sent.unwanted = False
+            why = "the cancel was there before the order"
+            self._bus.publish(CancelRequested(self._clock.now, sent.intent_id, WHO, why))
 
     def on_filled(self, event: OrderFilled) -> None:
         sent = self._known(event.client_id)
@@ -151,6 +167,8 @@ class Router:
         sent.state = advance(sent.state, _MOVES[kind])
         if kind in _ANSWERS and sent.asked:
             sent.asked -= 1
+        if kind is CancelRejected:
+            sent.unwanted = not sent.accepted
         if sent.state in DONE:
             self._forget(sent)
 

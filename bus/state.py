@@ -68,6 +68,8 @@ class SentState(State, frozen=True):
     instrument: str
     state: OrderState
     asked: int
+    accepted: bool
+    unwanted: bool
 
 
 class VenueOrderState(State, frozen=True):

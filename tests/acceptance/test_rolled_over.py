@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from bus.clock import SECOND
+from bus.clock import DAY, SECOND
 from bus.events import (
     RECORDS,
     Bar,
@@ -30,7 +30,7 @@ from bus.events import (
 )
 from bus.journal import Chain
 from bus.resume import MarketResumed, MarketState
-from bus.values import Action, Instrument, Kind
+from bus.values import Action, Instrument, Kind, Side
 from config.schema import Trading
 from daemon.live import memory, rolling
 from daemon.wiring import Core, build
@@ -81,12 +81,16 @@ class Session:
         self.core.gate.arm("paper", "a test")
         return self
 
-    def go_on(self, before: Core) -> Session:
-        """By what is written down, as text, and nothing else."""
+    def start_from(self, before: Core) -> Session:
+        """By what is written down, as text, and nothing else; the market is heard anew."""
         state = msgspec.json.encode(memory.remember(before, "before", 1, b"head"))
+        self.core.begin(before.clock.now, msgspec.json.decode(state, type=StateRestored))
+        return self
+
+    def go_on(self, before: Core) -> Session:
+        """The same, and the market as it is known there."""
         known = msgspec.json.encode(rolling.market_of(before, "v"))
-        core, now = self.core, before.clock.now
-        core.begin(now, msgspec.json.decode(state, type=StateRestored))
+        core, now = self.start_from(before).core, before.clock.now
         core.bus.publish(MarketResumed(now, "v", msgspec.json.decode(known, type=MarketState)))
         core.bus.publish(CommandGiven(now, "resume", rolling.ROLL, {"state": before.gate.state.value, "reason": ""}))
         return self
@@ -322,3 +326,43 @@ def test_the_strategies_of_the_house_never_know_that_their_session_was_handed_ov
     chance = random.Random(seed)
     settings, events = household(chance, seed), hours(chance, chance.randint(15, 40))
     goes_on_as_if_nothing_had_been(lambda: Session(settings, LISTED), events, cuts)
+
+
+@pytest.mark.property
+@given(st.integers(0, 10**9), st.lists(st.integers(5, 100), min_size=1, max_size=3))
+def test_under_whatever_settings_a_session_goes_on_the_account_is_one_and_nothing_stays_open(
+    seed: int, cuts: list[int]
+) -> None:
+    """Strategies gone, new, of another kind or with other parameters; a council or none; rules, sizes and lots changed,
+    and instruments no longer heard.
+    """
+    chance = random.Random(seed)
+    events, heard = hours(chance, 30), list(LISTED)
+    line, at, said = Session(household(chance, seed), heard).begin(), 0, list[Any]()
+
+    def play(until: int | None) -> None:
+        names = {one.name for one in heard}
+        line.core.intake.accept_rows([event for event in events[at:until] if event.instrument in names])
+
+    for cut in sorted({*cuts}):
+        play(cut)
+        said, at = said + line.said(), cut
+        heard = [structs.replace(i, lot=chance.choice([LOT, LOT * 10])) for i in chance.sample(LISTED, 3)]
+        line = Session(household(chance, seed), heard).start_from(line.core)
+        line.core.gate.arm("anna", "looked")
+    play(None)
+    core = line.core
+    core.gate.halt("operator", "anna")
+    core.clock.turn(core.clock.now + DAY)
+    said += line.said()
+
+    assert not [event for event in said if isinstance(event, StrategyQuarantined)]
+    fills = [event for event in said if isinstance(event, OrderFilled)]
+    for name in (one.name for one in LISTED):
+        sizes = (fill.size if fill.side is Side.BUY else -fill.size for fill in fills if fill.instrument == name)
+        assert core.ledger.position(name) == sum(sizes, D(0))
+    assert not core.exposure.open_orders()
+    assert not core.router.state()
+    assert not list(core.venue.open_orders())
+    for asset in ("BTC", "ETH"):
+        assert core.venue.account.total(asset) == core.ledger.holding(asset)

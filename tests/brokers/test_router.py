@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from bus.events import (
     ReplaceApproved,
     ReplaceRejected,
 )
+from bus.state import SentState
 from tests.brokers.fake import NAME, FakeBroker, approved, filled, strict_bus
 
 
@@ -166,15 +168,23 @@ def test_nothing_more_is_asked_of_an_order_being_cancelled(request_: Any) -> Non
     assert post.venue.asked == [("submit", client), ("cancel", client)]
 
 
-def test_a_cancel_that_overtook_its_order_may_be_asked_again() -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_cancel_that_overtook_its_order_is_asked_for_again_once_the_order_is_there(restarted: bool) -> None:
     post = Post()
     client = post.send()
-    post.hear(cancel(), CancelRejected(1, client, "-2011", ""), OrderAccepted(1, client, "1", 1))
+    post.hear(cancel(), CancelRejected(1, client, "-2011", "unknown order"))
+    if restarted:
+        kept = post.router.state()
+        post = Post()
+        post.router.restore(msgspec.json.decode(msgspec.json.encode(kept), type=list[SentState]))
+        post.venue.asked.append(("cancel", client))
 
-    post.hear(cancel(), OrderCancelled(1, client, "requested"))
+    post.hear(OrderAccepted(1, client, "1", 1))
 
-    assert [what for what, *_ in post.venue.asked] == ["submit", "cancel", "cancel"]
-    assert post.known == 0
+    assert post.state(client) == "cancelling"
+    assert post.venue.asked.count(("cancel", client)) == 2
+    post.hear(CancelRejected(1, client, "-1001", "overloaded"))
+    assert post.venue.asked.count(("cancel", client)) == 2, "a venue that refuses is not asked for ever"
 
 
 @pytest.mark.parametrize(
