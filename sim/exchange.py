@@ -175,9 +175,8 @@ class Exchange:
 
     def _cancel(self, client_id: str) -> None:
         order = self._orders.get(client_id)
-        waits = (
-            order is not None and order.stage is TRAVELLING and order.arrival_ns
-        )  # for a market nobody may hear again
+        # It may be here already and wait for a market, which nobody may ever hear again.
+        waits = order is not None and order.stage is TRAVELLING and order.arrival_ns
         if order is None or not (order.stage is OPEN or waits):
             self._turn_down(CancelRejected, client_id, order, Refusal.UNKNOWN_ORDER)
             return
