@@ -68,8 +68,8 @@ class SentState(State, frozen=True):
     instrument: str
     state: OrderState
     asked: int
-    accepted: bool
-    unwanted: bool
+    accepted: bool = True
+    unwanted: bool = False
 
 
 class VenueOrderState(State, frozen=True):
@@ -151,7 +151,7 @@ class VenueState(State, frozen=True):
 
 class SeatState(State, frozen=True):
     """``failed`` says that it is quarantined; ``timers`` are (when, name) of those it still waits for; ``state`` is its
-    own, and of a strategy of that ``kind``.
+    own, and of a strategy of that ``kind`` (empty in what earlier builds wrote).
     """
 
     id: str
@@ -160,7 +160,7 @@ class SeatState(State, frozen=True):
     failed: bool
     timers: list[tuple[int, str]]
     state: dict[str, Any]
-    kind: str
+    kind: str = ""
 
 
 class GateState(State, frozen=True):

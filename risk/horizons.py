@@ -83,7 +83,7 @@ class Horizons:
         self._entries, self._made = dict(state["entries"]), state["made"]
         for strategy, instrument, when, long in state["due"]:
             self._set((strategy, instrument), when, long)
-        self._overdue = dict.fromkeys(map(tuple, state["overdue"]))
+        self._overdue = dict.fromkeys(map(tuple, state.get("overdue", [])))
         self._listen()
 
     def _set(self, key: tuple[str, str], when: int, long: bool) -> None:

@@ -263,12 +263,12 @@ class Adaptive(Strategy):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        if state["use"] != self._use:
+        if state.get("use", self._use) != self._use:
             return  # what another strategy learned is nothing to this one
         self._round, self._bars = state["round"], state["bars"]
         self._live, *self._rivals = [self._restored(one) for one in (state["live"], *state["rivals"])]
         self._unlike = set(state["unlike"])
-        self._adapted = state["adapted"]
+        self._adapted = state.get("adapted", False)
         if self._adapted:
             self._trace()
 

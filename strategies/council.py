@@ -215,7 +215,7 @@ class Council:
             table.bars, table.verdict = bars, taken
             for name, direction, last_bar, until_ns, intent in stances:
                 table.stances[name] = _Stance(direction, convert(intent, Intent), last_bar, until_ns)
-        self.calibration.restore(state["unscored"])
+        self.calibration.restore(state.get("unscored", []))
         if self._feedback is not None and state["feedback"]:
             self._feedback.restore(state["feedback"])
 

@@ -155,9 +155,9 @@ class PairsTrading(Strategy):
         if self._names and self._names != state["names"]:
             return  # another pair: what is left of the one before is closed, and its past says nothing of this one
         self._names = list(state["names"])
-        self._latest = {name: (close, *bar) for name, (close, *bar) in state["latest"].items()}
+        self._latest = {name: (close, *bar) for name, (close, *bar) in state.get("latest", {}).items()}
         self._regression.restore(state["regression"])
-        if self._fixed == state["hedge_ratio"]:
+        if self._fixed == state.get("hedge_ratio", self._fixed):
             self._spread.restore(state["spread"])
         self._side = state["side"]
         self._given_up = state["given_up"]

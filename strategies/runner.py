@@ -174,7 +174,7 @@ class Runner:
         others: list[str] = []
         for seat in self._seats:
             state = by_id.get(seat.id)
-            if state is not None and state.kind != type(seat.strategy).__name__:
+            if state is not None and state.kind not in ("", type(seat.strategy).__name__):
                 seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id
                 others.append(seat.id)
                 state = None

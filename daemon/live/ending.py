@@ -134,7 +134,7 @@ def must_fit(parent: Path, state: StateRestored, asset: str, venues: Sequence[st
 
 def changed(state: StateRestored, core: Core) -> list[str]:
     """What does not go on as ``state`` was left, because the settings are others: a line for each."""
-    kinds = {seat.id: seat.kind for seat in state.seats}
+    kinds = {seat.id: seat.kind for seat in state.seats if seat.kind}
     found = [
         f"{name} was {kinds[name]} and is {now}: it begins anew, and what the other had open is cancelled"
         for name, strategy in core.runner.strategies()
