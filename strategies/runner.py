@@ -166,19 +166,20 @@ class Runner:
 
         What a strategy asks for in its ``on_start`` is let be: what it asked for at its first start still stands.
         """
-        followers = {seat.id: seat for seat in self._seats if _implements(seat.strategy, "on_order")}
+        by_id = {state.id: state for state in states}
+        others = [seat.id for seat in self._seats if _is_another(seat.strategy, by_id.get(seat.id))]
+        followers = {
+            seat.id: seat for seat in self._seats if _implements(seat.strategy, "on_order") and seat.id not in others
+        }
         for one in sent:
             if (follower := followers.get(one.intent_id.rpartition("-")[0])) is not None:
                 self._clients[one.client_id] = follower
-        by_id = {state.id: state for state in states}
-        others: list[str] = []
         for seat in self._seats:
             state = by_id.get(seat.id)
-            if state is not None and state.kind not in ("", type(seat.strategy).__name__):
-                seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id
-                others.append(seat.id)
-                state = None
             if state is None:
+                self._call(seat, "on_start", seat.strategy.on_start)
+            elif seat.id in others:
+                seat.emitted, seat.view.last_intent_id = state.emitted, state.last_intent_id
                 self._call(seat, "on_start", seat.strategy.on_start)
             elif state.failed:
                 seat.failed = True
@@ -461,6 +462,11 @@ def _of(wanted: frozenset[str] | None, hear: Handler) -> Handler:
 
 def _implements(strategy: Strategy, callback: str) -> bool:
     return getattr(type(strategy), callback) is not getattr(Strategy, callback)
+
+
+def _is_another(strategy: Strategy, state: SeatState | None) -> bool:
+    """Whether what is kept under its name is of a strategy of another kind."""
+    return state is not None and state.kind not in ("", type(strategy).__name__)
 
 
 def _said(strategy: Strategy) -> dict[str, Any]:
