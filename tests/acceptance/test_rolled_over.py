@@ -247,7 +247,7 @@ def hours(chance: random.Random, length: int) -> list[Any]:
             high, low = round(max(opened, close) + wild / 4, 2), round(min(opened, close) - wild / 4, 2)
             events.append(Bar(one.name, hour, start, end, opened, high, low, close, volume, 5, True, False, end))
             if one.kind is Kind.LINEAR and chance.random() < 0.5:
-                due = (end // (8 * hour) + 1) * 8 * hour
+                due = (end // (8 * hour) + 1) * 8 * hour + 7 * SECOND  # when nothing else is due
                 rate = chance.choice([-0.0003, 0.0001, 0.0004, 0.0006])
                 events.append(MarkPrice(one.name, close, close, rate, due, end, end))
     return events
