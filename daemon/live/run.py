@@ -573,7 +573,7 @@ class Live:
             now = asyncio.get_running_loop().time()
             if now > deadline:
                 break
-            if now > asked + _ASK_AGAIN_S and core.router.unasked:  # a cancel that overtook its order was refused
+            if now > asked + _ASK_AGAIN_S and core.router.unasked:  # a cancel was refused
                 door.command("cancel", "daemon", {"reason": self._reason})
                 asked = now
         left = ending.open_orders(core)

@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from bus.clock import SECOND
-from bus.events import OrderSubmitted, StateRestored
+from bus.events import CancelRejected, OrderAccepted, OrderSubmitted, StateRestored
 from daemon import cli
 from daemon.errors import CLEAN, KILLED, ORDERS_LEFT, NotRunning, TimedOut
 from daemon.live import feeding  # noqa: F401  # what every process made here would load for itself
@@ -243,7 +243,7 @@ async def test_what_is_still_open_at_the_deadline_is_named_and_has_its_own_exit_
 
 
 @pytest.mark.asyncio
-async def test_a_cancel_that_overtook_its_order_is_asked_for_again_and_no_other(tmp_path: Path):
+async def test_a_cancel_that_overtook_its_order_is_asked_for_again_when_the_order_is_there(tmp_path: Path):
     world = World(tmp_path, Market(2).lines(), config_text=CONFIG + OVERTAKEN)
 
     def rig(live: Live) -> None:
@@ -252,8 +252,35 @@ async def test_a_cancel_that_overtook_its_order_is_asked_for_again_and_no_other(
     ended = await world.run_through(rig=rig)
 
     assert ended.exit_code == CLEAN
-    asked = [one["payload"]["reason"] for one in records(ended.session, "CommandGiven") if one["name"] == "cancel"]
-    assert 0 < len(asked) <= len(records(ended.session, "CancelRejected"))
+    assert [one["who"] for one in records(ended.session, "CancelRequested")] == ["daemon", "router"]
+    assert records(ended.session, "OrderCancelled")
+    assert not [one for one in records(ended.session, "CommandGiven") if one["name"] == "cancel"]
+
+
+@pytest.mark.asyncio
+async def test_a_cancel_that_the_venue_refused_is_asked_for_again(tmp_path: Path):
+    world = World(tmp_path, Market(2).lines(), config_text=CONFIG)
+    refused: list[str] = []
+
+    def rig(live: Live) -> None:
+        core, cancel = live.core, live.core.venue.cancel
+
+        def overloaded_once(client_id: str) -> None:
+            there = {sent.client_id for sent in core.router.state() if sent.accepted}
+            if refused or client_id not in there:
+                cancel(client_id)
+                return
+            refused.append(client_id)
+            core.bus.publish(CancelRejected(core.clock.now, client_id, "-1001", "overloaded"))
+
+        core.venue.cancel = overloaded_once  # type: ignore[method-assign]  # a venue as it may be
+        core.bus.subscribe(OrderAccepted, lambda _: live.stop("an order is open"))
+
+    ended = await world.run_through(rig=rig)
+
+    assert refused
+    assert ended.exit_code == CLEAN
+    assert [one["name"] for one in records(ended.session, "CommandGiven")].count("cancel") >= 1
     assert records(ended.session, "OrderCancelled")
 
 
