@@ -302,7 +302,7 @@ def household(chance: random.Random, seed: int) -> dict[str, Any]:
         },
         "governor": {
             **perhaps(0.3, {"panic_exit": True}),
-            **perhaps(0.3, {"peak": {"soft": 0.002, "hard": 0.004, "kill": 0.05}}),
+            **perhaps(0.3, {"peak": {"soft": 0.002}}),  # the others pull what is open again at a hand-over
         },
         "regime": {
             "ema_fast": 2,
