@@ -134,6 +134,7 @@ class Router:
             return
         sent.state = advance(sent.state, _CANCEL_ASKED)
         sent.asked += 1
+        sent.unwanted = False
         sent.broker.cancel(sent.client_id)
 
     def on_replace(self, event: ReplaceApproved) -> None:
@@ -147,16 +148,15 @@ class Router:
     def on_accepted(self, event: OrderAccepted) -> None:
         sent = self._known(event.client_id)
         sent.state = advance(sent.state, _ACCEPTED)
-        sent.accepted = True
-        if sent.unwanted:
-            sent.unwanted = False
-            why = "the cancel was there before the order"
-            self._bus.publish(CancelRequested(self._clock.now, sent.intent_id, WHO, why))
+        self._is_there(sent)
 
     def on_filled(self, event: OrderFilled) -> None:
         sent = self._known(event.client_id)
-        sent.state = advance(sent.state, _PART_FILLED if event.leaves else _FILLED)
-        if not event.leaves:
+        if event.leaves:
+            sent.state = advance(sent.state, _PART_FILLED)
+            self._is_there(sent)  # a fill may overtake the acknowledgement
+        else:
+            sent.state = advance(sent.state, _FILLED)
             self._forget(sent)
 
     def on_report(self, event: Report) -> None:
@@ -183,6 +183,12 @@ class Router:
             return self._sent[client_id]
         except KeyError:
             raise ImpossibleMove(f"a report about {client_id}, which is not an order of ours") from None
+
+    def _is_there(self, sent: Sent) -> None:
+        sent.accepted = True
+        if sent.unwanted:
+            why = "the cancel was there before the order"
+            self._bus.publish(CancelRequested(self._clock.now, sent.intent_id, WHO, why))
 
     def _forget(self, sent: Sent) -> None:
         """Done, and every question about it answered: an order that keeps its place while a late refusal is on its

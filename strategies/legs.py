@@ -124,7 +124,7 @@ class Legs:
 
     def restore(self, state: list[Any], decider: Callable[[str], Decide]) -> None:
         """``decider`` gives the way a strategy decides, by its name."""
-        for strategy, legs, filled, still_open, broken, closing, late, asks, wait_ns in state:
+        for strategy, legs, filled, still_open, broken, closing, late, *waits in state:
             self.watch(strategy, msgspec.convert(legs, dict[str, Intent]), decider(strategy))
             pair = self._pairs[next(iter(legs))]
             pair.filled = {leg: Decimal(size) for leg, size in filled.items()}
@@ -134,9 +134,12 @@ class Legs:
             self._pairs.update(dict.fromkeys(closing, pair))
             known = {**still_open, **{id: client for id, (_, _, client) in closing.items()}}
             self._clients.update({client: id for id, client in known.items() if client})
-            pair.wait_ns = wait_ns
-            for due_ns in asks:
-                self._ask_at(pair, due_ns)
+            if waits:
+                asks, pair.wait_ns = waits
+                for due_ns in asks:
+                    self._ask_at(pair, due_ns)
+            elif pair.late:  # of an earlier build, which did not say when
+                self._ask_later(pair)
 
     def on_refused(self, event: OrderRefused) -> None:
         pair = self._pairs.get(event.intent_id)

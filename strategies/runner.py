@@ -167,7 +167,11 @@ class Runner:
         What a strategy asks for in its ``on_start`` is let be: what it asked for at its first start still stands.
         """
         by_id = {state.id: state for state in states}
-        others = [seat.id for seat in self._seats if _is_another(seat.strategy, by_id.get(seat.id))]
+        others = [
+            seat.id
+            for seat in self._seats
+            if (was := by_id.get(seat.id)) is not None and is_another(seat.strategy, was)
+        ]
         followers = {
             seat.id: seat for seat in self._seats if _implements(seat.strategy, "on_order") and seat.id not in others
         }
@@ -464,9 +468,9 @@ def _implements(strategy: Strategy, callback: str) -> bool:
     return getattr(type(strategy), callback) is not getattr(Strategy, callback)
 
 
-def _is_another(strategy: Strategy, state: SeatState | None) -> bool:
+def is_another(strategy: Strategy, state: SeatState) -> bool:
     """Whether what is kept under its name is of a strategy of another kind."""
-    return state is not None and state.kind not in ("", type(strategy).__name__)
+    return state.kind not in ("", type(strategy).__name__)
 
 
 def _said(strategy: Strategy) -> dict[str, Any]:

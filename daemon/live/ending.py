@@ -29,6 +29,7 @@ from daemon.session import Session
 from daemon.wiring import Core
 from portfolio import metrics
 from portfolio.equity import CannotValue
+from strategies.runner import is_another
 
 HANDOVER = "handover.json"
 LAST_WORDS = "last_words.json"
@@ -134,16 +135,17 @@ def must_fit(parent: Path, state: StateRestored, asset: str, venues: Sequence[st
 
 def changed(state: StateRestored, core: Core) -> list[str]:
     """What does not go on as ``state`` was left, because the settings are others: a line for each."""
-    kinds = {seat.id: seat.kind for seat in state.seats if seat.kind}
-    found = [
-        f"{name} was {kinds[name]} and is {now}: it begins anew, and what the other had open is cancelled"
-        for name, strategy in core.runner.strategies()
-        if (now := type(strategy).__name__) != kinds.get(name, now)
-    ]
-    seated = {name for name, _ in core.runner.strategies()}
-    found += [
-        f"{name} is gone: what it had open is cancelled, what it held stays" for name in kinds if name not in seated
-    ]
+    seated = dict(core.runner.strategies())
+    found = []
+    for seat in state.seats:
+        strategy = seated.get(seat.id)
+        if strategy is None:
+            found.append(f"{seat.id} is gone: what it had open is cancelled, what it held stays")
+        elif is_another(strategy, seat):
+            now = type(strategy).__name__
+            found.append(
+                f"{seat.id} was {seat.kind} and is {now}: it begins anew, and what the other had open is cancelled"
+            )
     return found + [
         f"{name}: no book says which strategy has the {money.plain(core.ledger.inventory(name))} that is held; "
         "argus flatten closes it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal as D
 from typing import Any
 
@@ -168,8 +169,13 @@ def test_nothing_more_is_asked_of_an_order_being_cancelled(request_: Any) -> Non
     assert post.venue.asked == [("submit", client), ("cancel", client)]
 
 
+@pytest.mark.parametrize(
+    "there", [lambda c: OrderAccepted(1, c, "1", 1), lambda c: filled(c, "s-1", "1", "1")], ids=["accepted", "filled"]
+)
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_cancel_that_overtook_its_order_is_asked_for_again_once_the_order_is_there(restarted: bool) -> None:
+def test_a_cancel_that_overtook_its_order_is_asked_for_again_once_the_order_is_there(
+    there: Callable[[str], object], restarted: bool
+) -> None:
     post = Post()
     client = post.send()
     post.hear(cancel(), CancelRejected(1, client, "-2011", "unknown order"))
@@ -179,7 +185,7 @@ def test_a_cancel_that_overtook_its_order_is_asked_for_again_once_the_order_is_t
         post.router.restore(msgspec.json.decode(msgspec.json.encode(kept), type=list[SentState]))
         post.venue.asked.append(("cancel", client))
 
-    post.hear(OrderAccepted(1, client, "1", 1))
+    post.hear(there(client))
 
     assert post.state(client) == "cancelling"
     assert post.venue.asked.count(("cancel", client)) == 2

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -20,8 +21,10 @@ from bus import inputs
 from bus.clock import DAY, MINUTE, NEVER, SECOND
 from bus.events import CommandGiven
 from bus.inputs import Input
+from bus.journal import Journal
 from config.schema import Trading, canonical
 from daemon.app import Request, replay
+from daemon.errors import ERROR
 from daemon.live import memory, rolling
 from daemon.live.recorder import Keeping, pieces, prune
 from daemon.live.run import Ended, Live
@@ -247,6 +250,30 @@ async def test_what_cannot_be_begun_is_a_finding_and_the_session_goes_on(tmp_pat
     assert "follower keeps heard in itself and has no state(): each new session forgets that" in [
         one["what"] for one in found
     ]
+
+
+@pytest.mark.asyncio
+async def test_a_session_whose_first_record_is_not_taken_is_not_the_one_the_next_start_goes_on_from(
+    tmp_path: Path, monkeypatch
+):
+    made = world(tmp_path, Market(3).lines())
+
+    def rig(live: Live) -> None:
+        before, commit = live.session.path, Journal.commit
+
+        def fill(journal: Journal, *, last: bool = False) -> None:
+            if journal.path.parent != before:
+                raise sqlite3.OperationalError("database or disk is full")
+            commit(journal, last=last)
+
+        monkeypatch.setattr(Journal, "commit", fill)
+        after(live, {100: lambda: live.roll("a test")})
+
+    ended = await made.run_through(rig=rig)
+
+    assert ended.exit_code == ERROR
+    assert "database or disk is full" in ended.reason
+    assert latest(tmp_path) != ended.session
 
 
 def full(*_: object) -> None:

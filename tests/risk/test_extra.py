@@ -197,7 +197,7 @@ def test_a_day_that_begins_before_what_is_held_has_a_price_counts_from_the_first
 
     after = again(before, started_s=DAY / SECOND, max_daily_loss_bps=300.0)
     after.trade(96.0, PERP)
-    after.wait(10.0)
+    after.wait(1.0)
 
     assert isinstance(after.wish(BUY, D(1), PERP), OrderApproved)
     after.trade(93.0, PERP)

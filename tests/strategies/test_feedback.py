@@ -173,30 +173,18 @@ def test_a_council_that_learns_writes_down_each_step_and_weighs_by_it_from_the_n
     assert weights == [2.0, 2.0, 2.0 * changed[0].factor]
 
 
-def test_a_council_learns_from_its_fills():
+@pytest.mark.parametrize("closes", ["council", "governor"])
+def test_a_council_learns_from_the_fill_that_ends_a_trip_whoever_s_it_is(closes: str):
     room = Room(Script(ENTER, EXIT), feedback=terms(REALISED))
     changed = learns(room)
     room.hear(bar(0))
     room.open(order("council-1", "council"))
     room.hear(filled("council-1", "council"), bar(1, 150.0))
-    room.open(order("council-2", "council"))
+    room.open(order(f"{closes}-2", closes))
 
-    room.hear(structs.replace(filled("council-2", "council"), side=Side.SELL, price=D(150)))
+    room.hear(structs.replace(filled(f"{closes}-2", closes), side=Side.SELL, price=D(150)))
 
     assert [(c.voter, c.rule, c.factor > 1.0) for c in changed] == [("v0", REALISED, True)]
-
-
-def test_a_way_out_that_the_governor_took_ends_what_the_council_entered():
-    room = Room(Script(ENTER, None, ENTER), feedback=terms(REALISED))
-    changed = learns(room)
-    room.hear(bar(0))
-    room.open(order("council-1", "council"))
-    room.hear(filled("council-1", "council"), bar(1, 150.0))
-    room.open(order("governor-1", "governor"))
-
-    room.hear(structs.replace(filled("governor-1", "governor"), side=Side.SELL, price=D(150)))
-
-    assert [(c.voter, c.factor > 1.0) for c in changed] == [("v0", True)]
 
 
 def test_without_a_rule_nothing_that_happens_reaches_a_weight():
