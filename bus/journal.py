@@ -1,10 +1,10 @@
-"""The record of what was decided and done: a hash chain, in SQLite, written in groups.
+"""The record of what was decided and done: lines under one running hash, in SQLite, written in groups.
 
-``hash[n] = sha256(hash[n-1] + body[n])`` where ``body`` is the JSON of ``[seq, type, fields]`` and the fields are the
-event's own, in declared order, ``ns`` first; before record 0 stands a hash of 32 zero bytes. Record 0 is
+A record is a line: the JSON of ``[seq, type, fields]``, where the fields are the event's own, in declared order, ``ns``
+first. ``hash[n]`` is the sha256 of lines 0 to n, so each hash vouches for all that came before it. Record 0 is
 ``SessionOpened``: format version, resolved trading config, instruments, opening state and seed. Where one commit
-ends and the next begins is no part of the chain, so a replay that commits by the thousand and a live run that
-commits every order agree.
+ends and the next begins changes no hash, so a replay that commits by the thousand and a live run that commits every
+order agree. A hash is kept for each commit: hashing every record by itself would take as long as encoding it.
 
 Recording an event is one list append; encoding and hashing happen at the commit. The projections a person wants to read
 (orders, fills, refusals, …) are SQL views over the chain: they cost nothing to keep and cannot disagree with it.
@@ -17,15 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from bus.bus import Bus
 from bus.events import RECORDS, Bar, BarsPassed, Record, Sheet
 
-FORMAT = 1
+FORMAT = 2
 _NAMES = {cls: name for name, cls in RECORDS.items()}
-GENESIS = bytes(32)
+GENESIS = sha256().digest()
 PACK = 256
 """Bars in one packed record, at most."""
 
@@ -36,8 +37,6 @@ _LASTING = "PRAGMA synchronous=NORMAL; PRAGMA checkpoint_fullfsync=ON;"  # macOS
 _REMAKABLE = "PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=32;"
 # With no disk to wait for, a megabyte of log is moved to its place while it is still in the processor's cache: writing
 # a journal takes half of the time it takes by SQLite's own thirty.
-
-_SEPARATOR = b",\n"  # JSON text never holds a raw newline, so this only ever stands between bodies
 
 
 def _scalar(value: object) -> object:
@@ -58,8 +57,17 @@ class JournalError(Exception):
     """The file is not a journal, or not one this build can read; the text says which and why."""
 
 
+class RowDamaged(JournalError):
+    """A row is not what was committed. ``bodies`` are its lines as they are now, for who can tell which was touched."""
+
+    def __init__(self, first: int, count: object, bodies: list[bytes], what: str) -> None:
+        last = first + count - 1 if isinstance(count, int) else first
+        super().__init__(f"the chain breaks in the row of records {first} to {last}: {what}")
+        self.bodies = bodies
+
+
 class Entry(msgspec.Struct, frozen=True):
-    """One record as read back: ``body`` is the exact bytes that were hashed."""
+    """One record as read back: ``body`` is its line, without the line feed."""
 
     seq: int
     type: str
@@ -117,7 +125,7 @@ NO_ROW = Row("", 1, -1, [], None)
 
 
 class Chain:
-    """Events in, (body, hash) pairs out: the part that a comparing reader and a writing journal share.
+    """Events in, lines and their running hash out: the part that a comparing reader and a writing journal share.
 
     Bars on which nothing was decided, and equity at each bar, are packed where somebody tells of them (``passed``):
     they lengthen rows that end with the next other record, with a bar that does not fit, or when one is full. The open
@@ -127,13 +135,18 @@ class Chain:
 
     def __init__(self) -> None:
         self.pending: list[Record] = []
-        self.head = GENESIS
         self.seq = 0
+        self._hash = sha256()
         self._rows: dict[tuple[str, int], Row] = {}
         self.opened_at = -1
         self.row = NO_ROW
         self._acted: list[str] = []
         self._said: list[tuple[str, str]] = []
+
+    @property
+    def head(self) -> bytes:
+        """The hash of all that was sealed."""
+        return self._hash.digest()
 
     def attach(self, bus: Bus) -> None:
         """Record every journaled event, before any other subscriber hears it."""
@@ -182,23 +195,21 @@ class Chain:
             reasons[before:] = [reason]  # its last word counts
         self._said.clear()
 
-    def seal(self, *, last: bool = False) -> tuple[list[bytes], list[bytes]]:
-        """Chain what is pending; its bodies and hashes. An open pack of bars waits for the record that closes it,
-        unless this is the ``last``.
+    def seal(self, *, last: bool = False) -> bytes:
+        """Chain what is pending; its lines. An open pack of bars waits for the record that closes it, unless this is
+        the ``last``.
         """
         if self.opened_at >= 0 and (last or self.opened_at != len(self.pending)):
             self._close_pack()
         events = self.pending
         numbered = zip(count(self.seq), map(_NAMES.__getitem__, map(type, events)), events, strict=False)
-        bodies = _encode_lines(list(numbered)).splitlines()
-        head = self.head
-        hashes = [head := sha256(head + body).digest() for body in bodies]
-        self.head = head
-        self.seq += len(bodies)
+        lines = _encode_lines(list(numbered))
+        self._hash.update(lines)
+        self.seq += len(events)
         events.clear()
         if self.opened_at >= 0:
             self.opened_at = 0
-        return bodies, hashes
+        return lines
 
     def _open_pack(self) -> None:
         """Close the one before, if something was recorded since, and open one here."""
@@ -257,10 +268,9 @@ class Journal(Chain):
         if self._torn:
             return
         self._torn, first = True, self.seq
-        bodies, hashes = self.seal(last=last)
-        if bodies:
-            row = (first, len(bodies), b"[" + _SEPARATOR.join(bodies) + b"]", b"".join(hashes))
-            self._db.execute("INSERT INTO chain VALUES (?, ?, ?, ?)", row)
+        lines = self.seal(last=last)
+        if lines:
+            self._db.execute("INSERT INTO chain VALUES (?, ?, ?, ?)", (first, self.seq - first, lines, self.head))
         self._torn = False
 
     def alive(self) -> str:
@@ -295,28 +305,25 @@ class Journal(Chain):
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """The records of a journal in order, each checked against the chain.
+    """The records of a journal in order, none of a row before all of it was checked against its hash.
 
-    Raises JournalError naming the record where the chain breaks, or saying why the file cannot be read at all.
+    Raises RowDamaged where the chain breaks, JournalError saying why where the file cannot be read at all.
     """
     if not path.is_file():
         raise JournalError(f"{path} does not exist")
     db = sqlite3.connect(path, check_same_thread=False)  # a reading given up is closed by any thread that collects it
-    head, expected = GENESIS, 0
+    running, expected = sha256(), 0
     try:
         row = db.execute("SELECT value FROM about WHERE key = 'format'").fetchone()
         if row is None or row[0] != str(FORMAT):
             raise JournalError(f"{path} has journal format {row and row[0]}; this build reads {FORMAT}")
-        for first, count, bodies, hashes in db.execute("SELECT first, count, bodies, hashes FROM chain ORDER BY first"):
+        for first, count, lines, digest in db.execute("SELECT first, count, lines, hash FROM chain ORDER BY first"):
             if first != expected:
                 raise JournalError(f"the chain breaks at record {expected}: the next row starts at record {first}")
-            for body, digest in _split(first, count, bodies, hashes):
-                head = sha256(head + body).digest()
-                if head != digest:
-                    raise JournalError(
-                        f"the chain breaks at record {expected}: the hash of {body[:200]!r} does not fit"
-                    )
-                yield Entry(expected, _type_of(expected, body), body, digest)
+            before = running.copy()
+            for body in _bodies(running, first, count, lines, digest):
+                before.update(body + b"\n")
+                yield Entry(expected, _type_of(expected, body), body, before.digest())
                 expected += 1
     except (sqlite3.DatabaseError, UnicodeError) as error:
         raise JournalError(f"{path} is damaged at record {expected}: {error}") from error
@@ -324,14 +331,17 @@ def read(path: Path) -> Iterator[Entry]:
         db.close()
 
 
-def _split(first: int, count: int, bodies: object, hashes: object) -> Iterator[tuple[bytes, bytes]]:
-    if not isinstance(bodies, bytes) or not isinstance(hashes, bytes):
-        raise JournalError(f"the chain breaks at record {first}: its row is not bodies and hashes")
-    parts = bodies[1:-1].split(_SEPARATOR)
-    if len(parts) != count or len(hashes) != 32 * count or bodies[:1] + bodies[-1:] != b"[]":
-        raise JournalError(f"the chain breaks in the row of record {first}: it does not hold {count} records")
-    for index, body in enumerate(parts):
-        yield body, hashes[32 * index : 32 * index + 32]
+def _bodies(running: Any, first: int, count: object, lines: object, digest: object) -> list[bytes]:
+    """A row's lines; ``running`` goes on over them. Raises RowDamaged where that does not lead to ``digest``."""
+    if not isinstance(lines, bytes):
+        raise RowDamaged(first, count, [], "it holds no lines")
+    bodies = lines.split(b"\n")[:-1]
+    running.update(lines)
+    if running.digest() != digest:
+        raise RowDamaged(first, count, bodies, "its hash does not fit")
+    if len(bodies) != count:
+        raise RowDamaged(first, count, bodies, f"it holds {len(bodies)} records")
+    return bodies
 
 
 def _type_of(seq: int, body: bytes) -> str:
@@ -351,7 +361,7 @@ def _view(name: str, record: type[Record]) -> str:
     )
     return (
         f"CREATE VIEW {name} AS SELECT json_extract(r.value, '$[0]') AS seq, {columns} "
-        "FROM chain, json_each(CAST(chain.bodies AS TEXT)) r "
+        "FROM chain, json_each('[' || replace(rtrim(CAST(chain.lines AS TEXT), char(10)), char(10), ',') || ']') r "
         f"WHERE json_extract(r.value, '$[1]') = '{record.__name__}';"
     )
 
@@ -359,7 +369,7 @@ def _view(name: str, record: type[Record]) -> str:
 _SCHEMA = (
     "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);"
     "CREATE TABLE chain (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, "
-    "bodies BLOB NOT NULL, hashes BLOB NOT NULL);"
+    "lines BLOB NOT NULL, hash BLOB NOT NULL);"
     + "".join(
         _view(name, RECORDS[record])
         for name, record in {

@@ -309,8 +309,9 @@ def _records(journal: Path) -> Iterator[tuple[str, list[Any]]]:
         raise FileNotFoundError(f"{journal} is not there")
     db = sqlite3.connect(f"{journal.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)
     try:
-        for (bodies,) in db.execute("SELECT bodies FROM chain ORDER BY first"):
-            for _seq, kind, fields in json.loads(bodies):
+        for (lines,) in db.execute("SELECT lines FROM chain ORDER BY first"):
+            for line in lines.splitlines():
+                _seq, kind, fields = json.loads(line)
                 yield kind, fields
     finally:
         db.close()

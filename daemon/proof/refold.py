@@ -127,7 +127,7 @@ class Written(Chain):
     def agrees(self) -> bool:
         if self.pending and not self.beyond and not self.others:
             there = []
-            for body in self.seal()[0]:
+            for body in self.seal().splitlines():
                 entry = next(self._entries, None)
                 if entry is None:
                     self.beyond = True

@@ -14,7 +14,7 @@ import msgspec
 
 from bus.events import StateRestored
 from bus.inputs import RESUME
-from bus.journal import Chain, Entry, JournalError, encode, read
+from bus.journal import Chain, Entry, JournalError, RowDamaged, encode, read
 from daemon import session
 from daemon.live import recorder, rolling
 from daemon.proof import refold
@@ -44,31 +44,43 @@ class Comparing(Chain):
 
     def __init__(self, written: Iterator[Entry]) -> None:
         super().__init__()
-        self._written = written
+        self._written = _bodies(written)
         self.same = 0
         self.ran_out = False
 
     def check(self, *, last: bool = False) -> None:
         """Compare what is pending. Raises _Differs at the first record that is not the same."""
-        for body, digest in zip(*self.seal(last=last), strict=True):
+        for body in self.seal(last=last).splitlines():
             if self.ran_out:
                 return
             try:
-                entry = next(self._written, None)
+                written = next(self._written, None)
             except JournalError as error:
                 raise _Differs(f"record {self.same}: {error}\n  made again: {body.decode()}") from error
-            if entry is None:
+            if written is None:
                 self.ran_out = True
                 return
-            if entry.body != body or entry.hash != digest:
+            if written != body:
                 raise _Differs(
-                    f"record {self.same} differs\n  written:    {entry.body.decode()}\n  made again: {body.decode()}"
+                    f"record {self.same} differs\n"
+                    f"  written:    {written.decode(errors='backslashreplace')}\n"
+                    f"  made again: {body.decode()}"
                 )
             self.same += 1
 
-    def surplus(self) -> Entry | None:
+    def surplus(self) -> bytes | None:
         """A written record that nothing made again, if there is one."""
         return next(self._written, None)
+
+
+def _bodies(written: Iterator[Entry]) -> Iterator[bytes]:
+    """Those of a damaged row, too: what is made again shows which of them was touched."""
+    try:
+        for entry in written:
+            yield entry.body
+    except RowDamaged as damaged:
+        yield from damaged.bodies
+        raise
 
 
 async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | None = None) -> Verdict:
@@ -90,7 +102,7 @@ async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | Non
         else:
             comparing.check()
         if (surplus := comparing.surplus()) is not None:
-            raise _Differs(f"record {comparing.same} was written but not made again: {surplus.body.decode()}")
+            raise _Differs(f"record {comparing.same} was written but not made again: {surplus.decode(errors='backslashreplace')}")
     except _Differs as difference:
         return Verdict(False, comparing.same, str(difference), notes)
     except JournalError as error:
@@ -120,7 +132,7 @@ def _verify_live(written: Session) -> Verdict:
         if manifest["ended"] is not None and comparing.ran_out:
             raise _Differs(f"record {comparing.same} was made again but never written")
         if (surplus := comparing.surplus()) is not None:
-            raise _Differs(f"record {comparing.same} was written but not made again: {surplus.body.decode()}")
+            raise _Differs(f"record {comparing.same} was written but not made again: {surplus.decode(errors='backslashreplace')}")
         notes += _opening(written, fold.restored)
     except _Differs as difference:
         return Verdict(False, comparing.same, str(difference), notes)

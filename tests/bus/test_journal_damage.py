@@ -1,4 +1,4 @@
-"""A journal that somebody, or a disk, has touched: found out, and the record named."""
+"""A journal that somebody, or a disk, has touched: found out, and the row named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.journal import Journal, JournalError, read
+from bus.journal import Journal, JournalError, RowDamaged, read
 from tests.bus.records import EVERY_KIND, write
 
 
@@ -26,37 +26,27 @@ def spare(intact: Path) -> Path:
     return intact.with_name("spare.db")
 
 
-def record_at(first: int, bodies: bytes, position: int) -> int:
-    """Which record the byte at ``position`` of a row belongs to."""
-    return first + bodies[:position].count(b",\n")
-
-
 @pytest.mark.property
-@given(st.sampled_from(["bodies", "hashes"]), st.integers(0, 3), st.integers(0, 10_000), st.integers(1, 255))
-def test_a_flipped_byte_of_the_chain_is_found_at_or_before_its_record(
+@given(st.sampled_from(["lines", "hash"]), st.integers(0, 3), st.integers(0, 10_000), st.integers(1, 255))
+def test_a_flipped_byte_of_the_chain_is_found_and_nothing_of_its_row_is_read(
     intact: Path, spare: Path, column: str, row: int, place: int, flip: int
 ) -> None:
     spare.write_bytes(intact.read_bytes())
     db = sqlite3.connect(spare)
-    found = db.execute(
-        f"SELECT first, CAST(bodies AS BLOB), CAST({column} AS BLOB) FROM chain ORDER BY first LIMIT 1 OFFSET ?", (row,)
-    )
-    first, bodies, content = found.fetchone()
+    found = db.execute(f"SELECT first, count, {column} FROM chain ORDER BY first LIMIT 1 OFFSET ?", (row,))
+    first, count, content = found.fetchone()
     place %= len(content)
     damaged = bytearray(content)
     damaged[place] ^= flip
-    kind = "TEXT" if column == "bodies" else "BLOB"
     with db:
-        db.execute(f"UPDATE chain SET {column} = CAST(? AS {kind}) WHERE first = ?", (bytes(damaged), first))
+        db.execute(f"UPDATE chain SET {column} = ? WHERE first = ?", (bytes(damaged), first))
     db.close()
-    touched = record_at(first, bodies, place) if column == "bodies" else first + place // 32
 
-    with pytest.raises(JournalError) as error:
-        list(read(spare))
+    records = []
+    with pytest.raises(RowDamaged, match=f"row of records {first} to {first + count - 1}: its hash does not fit"):
+        records += [entry.event() for entry in read(spare)]
 
-    named = re.search(r"record (-?\d+)", str(error.value))
-    assert named is not None, error.value
-    assert int(named[1]) <= touched
+    assert records == []
 
 
 @pytest.mark.property
@@ -84,11 +74,13 @@ def test_a_flipped_byte_of_the_file_is_found_or_changes_nothing_but_the_hash_of_
     [
         ("a row is gone", "DELETE FROM chain WHERE first = 3", "record 3: the next row starts at record 6"),
         ("a row has moved", "UPDATE chain SET first = 4 WHERE first = 3", "record 3"),
-        ("a row claims more", "UPDATE chain SET count = 4 WHERE first = 3", "row of record 3"),
-        ("hashes are missing", "UPDATE chain SET hashes = x'00' WHERE first = 6", "row of record 6"),
-        ("the bodies are not text", "UPDATE chain SET bodies = x'00' WHERE first = 6", "record 6"),
-        ("hashes are not bytes", "UPDATE chain SET hashes = 7 WHERE first = 6", "record 6"),
-        ("another format", "UPDATE about SET value = '2'", "format 2; this build reads 1"),
+        ("a row claims more", "UPDATE chain SET count = 4 WHERE first = 3", "records 3 to 6: it holds 3 records"),
+        ("a count is no number", "UPDATE chain SET count = 'x' WHERE first = 3", "records 3 to 3: it holds 3 records"),
+        ("the hash is missing", "UPDATE chain SET hash = x'00' WHERE first = 6", "records 6 to 8: its hash does not fit"),
+        ("the lines are gone", "UPDATE chain SET lines = x'' WHERE first = 6", "records 6 to 8: its hash does not fit"),
+        ("the lines are not bytes", "UPDATE chain SET lines = 7 WHERE first = 6", "records 6 to 8: it holds no lines"),
+        ("the hash is not bytes", "UPDATE chain SET hash = 7 WHERE first = 6", "records 6 to 8: its hash does not fit"),
+        ("another format", "UPDATE about SET value = '1'", "format 1; this build reads 2"),
         ("no format", "DELETE FROM about", "format None"),
         ("no chain", "DROP TABLE chain", "damaged at record 0"),
     ],
@@ -108,15 +100,29 @@ def test_records_in_another_order_do_not_chain(intact: Path, tmp_path: Path) -> 
     path = tmp_path / "damaged.db"
     path.write_bytes(intact.read_bytes())
     with sqlite3.connect(path) as db:
-        bodies, hashes = db.execute("SELECT bodies, hashes FROM chain WHERE first = 3").fetchone()
-        one, two, three = bodies[1:-1].split(b",\n")
-        db.execute(
-            "UPDATE chain SET bodies = ?, hashes = ? WHERE first = 3",
-            (b"[%s,\n%s,\n%s]" % (two, one, three), hashes[32:64] + hashes[:32] + hashes[64:]),
-        )
+        (lines,) = db.execute("SELECT lines FROM chain WHERE first = 3").fetchone()
+        one, two, three = lines.splitlines()
+        db.execute("UPDATE chain SET lines = ? WHERE first = 3", (b"%s\n%s\n%s\n" % (two, one, three),))
     db.close()
 
-    with pytest.raises(JournalError, match="breaks at record 3"):
+    with pytest.raises(RowDamaged) as error:
+        list(read(path))
+
+    assert error.value.bodies == [two, one, three]
+
+
+def test_a_row_that_was_forged_whole_breaks_the_next(intact: Path, tmp_path: Path) -> None:
+    path = tmp_path / "forged.db"
+    path.write_bytes(intact.read_bytes())
+    running = sha256()
+    with sqlite3.connect(path) as db:
+        for first, lines in db.execute("SELECT first, lines FROM chain ORDER BY first").fetchall()[:2]:
+            forged = lines.replace(b'"v:BTC/USDT"', b'"v:BTC/USDC"')
+            running.update(forged)
+            db.execute("UPDATE chain SET lines = ?, hash = ? WHERE first = ?", (forged, running.digest(), first))
+    db.close()
+
+    with pytest.raises(RowDamaged, match="records 6 to 8: its hash does not fit"):
         list(read(path))
 
 

@@ -69,7 +69,7 @@ def test_a_damaged_journal_leaves_the_old_files_as_they_were(tmp_path):
     session = a_round_trip(tmp_path / "s")
     before = {path.name: path.read_bytes() for path in export(session)}
     with sqlite3.connect(session.journal) as db:
-        db.execute("UPDATE chain SET bodies = replace(bodies, '110.5', '910.5')")
+        db.execute("UPDATE chain SET lines = CAST(replace(lines, '110.5', '910.5') AS BLOB)")
     db.close()
 
     with pytest.raises(JournalError, match="chain breaks"):
