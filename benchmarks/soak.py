@@ -183,12 +183,16 @@ def _again(root: Path) -> dict[str, Any]:
         odd += bool(last) and trade.id != last + 1
         trades, last, first_ns = trades + 1, trade.id, first_ns or trade.local_ns
 
+    def forget() -> bool:
+        chain.seal()
+        return True
+
     chain = Chain()
     fold = Refold(Session.open(Path(kept.session)), chain)
     fold.core.bus.subscribe(Trade, note)
     fold.core.bus.subscribe(FeedRetired, retired.append)
     fold.core.bus.subscribe(FeedLost, lost.append)
-    fold.run(lambda: bool(chain.seal()))
+    fold.run(forget)
     exceeded = []
     if verified.returncode:
         exceeded.append(f"does not verify: {verified.stdout}{verified.stderr}")

@@ -102,7 +102,9 @@ async def verify(written: Session, data: Sequence[Path] = (), watch: Watch | Non
         else:
             comparing.check()
         if (surplus := comparing.surplus()) is not None:
-            raise _Differs(f"record {comparing.same} was written but not made again: {surplus.decode(errors='backslashreplace')}")
+            raise _Differs(
+                f"record {comparing.same} was written but not made again: {surplus.decode(errors='backslashreplace')}"
+            )
     except _Differs as difference:
         return Verdict(False, comparing.same, str(difference), notes)
     except JournalError as error:
@@ -132,7 +134,9 @@ def _verify_live(written: Session) -> Verdict:
         if manifest["ended"] is not None and comparing.ran_out:
             raise _Differs(f"record {comparing.same} was made again but never written")
         if (surplus := comparing.surplus()) is not None:
-            raise _Differs(f"record {comparing.same} was written but not made again: {surplus.decode(errors='backslashreplace')}")
+            raise _Differs(
+                f"record {comparing.same} was written but not made again: {surplus.decode(errors='backslashreplace')}"
+            )
         notes += _opening(written, fold.restored)
     except _Differs as difference:
         return Verdict(False, comparing.same, str(difference), notes)

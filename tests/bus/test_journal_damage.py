@@ -76,7 +76,11 @@ def test_a_flipped_byte_of_the_file_is_found_or_changes_nothing_but_the_hash_of_
         ("a row has moved", "UPDATE chain SET first = 4 WHERE first = 3", "record 3"),
         ("a row claims more", "UPDATE chain SET count = 4 WHERE first = 3", "records 3 to 6: it holds 3 records"),
         ("a count is no number", "UPDATE chain SET count = 'x' WHERE first = 3", "records 3 to 3: it holds 3 records"),
-        ("the hash is missing", "UPDATE chain SET hash = x'00' WHERE first = 6", "records 6 to 8: its hash does not fit"),
+        (
+            "the hash is missing",
+            "UPDATE chain SET hash = x'00' WHERE first = 6",
+            "records 6 to 8: its hash does not fit",
+        ),
         ("the lines are gone", "UPDATE chain SET lines = x'' WHERE first = 6", "records 6 to 8: its hash does not fit"),
         ("the lines are not bytes", "UPDATE chain SET lines = 7 WHERE first = 6", "records 6 to 8: it holds no lines"),
         ("the hash is not bytes", "UPDATE chain SET hash = 7 WHERE first = 6", "records 6 to 8: its hash does not fit"),

@@ -225,6 +225,21 @@ def test_no_flipped_byte_anywhere_in_the_file_goes_unnoticed(session, tmp_path):
         shutil.rmtree(copy)
 
 
+def test_a_touched_hash_names_its_row_once_all_its_records_were_the_same(session, tmp_path):
+    copy = shutil.copytree(session, tmp_path / "copy")
+    db = sqlite3.connect(copy / "journal.db")
+    with db:
+        first, count = db.execute("SELECT first, count FROM chain ORDER BY first DESC LIMIT 1").fetchone()
+        db.execute("UPDATE chain SET hash = zeroblob(32) WHERE first = ?", (first,))
+    db.close()
+
+    said = argus("verify", copy)
+
+    last = first + count - 1
+    assert f"the chain breaks in the row of records {first} to {last}: its hash does not fit" in said.out
+    assert said.code == 1
+
+
 def test_a_journal_that_was_cut_short_is_told_from_one_of_a_cut_session(session, tmp_path):
     copy = shutil.copytree(session, tmp_path / "copy")
     db = sqlite3.connect(copy / "journal.db")
