@@ -310,7 +310,7 @@ class Tally:
             "equity_start": None if start is None else money.plain(start),
             "equity_end": money.plain(end) if end.is_finite() else None,
             "max_drawdown": core.equity.max_drawdown,
-            "state": core.gate.state.value,
+            "state": core.switch.state.value,
             "journal_records": core.chain.seq,
             "journal_head": core.chain.head.hex(),
             "wall_s": round(wall, 4),

@@ -53,6 +53,7 @@ from risk.confirm import Answers, Confirmation
 from risk.flatten import Flatten
 from risk.gate import Gate
 from risk.oversight import Oversight
+from risk.switch import Switch
 from sim.exchange import Exchange
 from strategies import load
 from strategies.council import NAME, Council, logged
@@ -98,10 +99,12 @@ class Core:
     present: Present
     operator: Operator
     intake: Intake = field(init=False)
+    switch: Switch = field(init=False)
     rejecting: Callable[[Input, str], None] = _ignore
 
     def __post_init__(self) -> None:
         self.intake = Intake(self.clock, self.bus, self._reject)
+        self.switch = self.gate.switch
 
     def _reject(self, item: Input, reason: str) -> None:
         self.rejecting(item, reason)
@@ -109,7 +112,7 @@ class Core:
     def open(self, now: int) -> None:
         """Write the root record at the time of the first input, arm the gate and start the strategies."""
         self._root(now, dict(sorted(self.trading.cash.items())))
-        self.gate.arm("paper", "a simulated venue needs no operator to arm it")
+        self.switch.arm("paper", "a simulated venue needs no operator to arm it")
         self.sampler.start()
         self.oversight.start()
         self.freshness.start(expecting=False)
@@ -121,7 +124,7 @@ class Core:
         if restored is not None:
             self.bus.publish(structs.replace(restored, ns=now))
             memory.recall(self, restored)
-        self.gate.enter(TradingState.DISCONNECTED, "start", "every start begins here")
+        self.switch.enter(TradingState.DISCONNECTED, "start", "every start begins here")
         self.sampler.start()
         self.oversight.start()
         self.freshness.start(expecting=True)

@@ -33,6 +33,7 @@ class Flatten:
     def __init__(self, clock: Clock, gate: Gate, ledger: Ledger, exposure: Exposure) -> None:
         self._clock = clock
         self._gate = gate
+        self._switch = gate.switch
         self._ledger = ledger
         self._exposure = exposure
         self._deadline = self._asked = 0
@@ -40,11 +41,11 @@ class Flatten:
         self.who = ""
 
     def begin(self, who: str, within_ns: int) -> None:
-        if self.who or self._gate.state in _OVER:
+        if self.who or self._switch.state in _OVER:
             return
         self.who = who
         self._deadline = self._clock.now + within_ns
-        self._gate.enter(TradingState.REDUCING, NAME, f"{who}: cancel, then close what is held")
+        self._switch.enter(TradingState.REDUCING, NAME, f"{who}: cancel, then close what is held")
         self._pull()
         self._clock.at(self._clock.now, self._step)
 
@@ -54,10 +55,10 @@ class Flatten:
 
     def _pull(self) -> None:
         self._asked = self._clock.now
-        self._gate.pull(NAME, f"{self.who}: before closing what is held")
+        self._switch.pull(None, NAME, f"{self.who}: before closing what is held")
 
     def _step(self) -> None:
-        if self._gate.state in _OVER:
+        if self._switch.state in _OVER:
             return  # somebody's halt came first, or the process ends
         waits, stuck = self._exposure.count() > 0, False
         if waits:
@@ -67,10 +68,10 @@ class Flatten:
             waits, stuck = self._close()
         left = ", ".join(f"{money.plain(size)} {name}" for name, size in sorted(self.held().items()))
         if not waits:
-            self._gate.halt(NAME, f"{self.who}: " + (f"flat, but for dust: {left}" if stuck else "flat"))
+            self._switch.halt(NAME, f"{self.who}: " + (f"flat, but for dust: {left}" if stuck else "flat"))
         elif self._clock.now >= self._deadline:
-            self._gate.halt(NAME, f"{self.who}: NOT flat when the time was up: {left or 'open orders'}")
-            self._gate.pull(NAME, "the time is up")
+            self._switch.halt(NAME, f"{self.who}: NOT flat when the time was up: {left or 'open orders'}")
+            self._switch.pull(None, NAME, "the time is up")
         else:
             self._clock.at(self._clock.now + STEP_NS, self._step)
 

@@ -18,7 +18,6 @@ from bus import money
 from bus.bus import Bus
 from bus.clock import SECOND, Clock
 from bus.events import (
-    CancelRequested,
     Decision,
     Intent,
     OrderAccepted,
@@ -30,7 +29,6 @@ from bus.events import (
     ReplaceRequested,
     StreamStale,
     Token,
-    TradingStateChanged,
 )
 from bus.market import Market
 from bus.state import GateState
@@ -40,7 +38,7 @@ from portfolio.exposure import Exposure
 from portfolio.ledger import Ledger
 from risk import translator
 from risk.governor import Band
-from risk.oversight import BAND, STATES, Oversight
+from risk.oversight import Oversight
 from risk.rules import (
     GUARDS,
     HALTING,
@@ -53,13 +51,13 @@ from risk.rules import (
     first_broken,
     looser_than,
 )
+from risk.switch import Switch
 from risk.translator import Unsizable
 
 _TOO_LONG = "its numbers are too large or too fine to be exact"
 
-_STOPPING, _SHADOW = TradingState.STOPPING, TradingState.SHADOW
 _ARMED, _SPOT, _BUY, _SELL = TradingState.ARMED, Kind.SPOT, Side.BUY, Side.SELL
-_MARKET, _REDUCING, _OK = OrderType.MARKET, TradingState.REDUCING, Band.OK
+_MARKET, _OK = OrderType.MARKET, Band.OK
 # Reading a member through its class costs a Python call on 3.11; an order passes here while somebody waits.
 
 
@@ -96,12 +94,10 @@ class Gate:
         self._limits = limits
         self._default_notional = default_notional
         self._standing = Standing(limits.max_orders, exposure.count)
-        self._halted_by = ""
+        self.switch = Switch(bus, clock, ledger, exposure, self._standing, self._of_account)
         self._oversight: Oversight | None = None
-        self._lets_out = False  # reducing by a band: what makes a position smaller passes
         self.missed: Callable[[], str] | None = None
         self.routing = True
-        self.state = TradingState.DISCONNECTED
         self.refused = 0
         self._latest: Decision | None = None
         self.on_judged: Callable[[str, list[Check]], None] | None = None
@@ -119,8 +115,8 @@ class Gate:
 
     def oversee(self, oversight: Oversight) -> None:
         """Ask ``oversight`` too, after the rules: bands, rules that were configured, sizes, horizons."""
-        self._oversight = oversight
-        oversight.tell, oversight.pull = self._told, self._pull
+        self._oversight = self.switch.oversight = oversight
+        oversight.tell, oversight.pull = self.switch.told, self.switch.pull
         oversight.horizons.is_fresh = self._is_fresh
 
     def _is_fresh(self, instrument: str) -> bool:
@@ -221,8 +217,9 @@ class Gate:
 
     def _closed(self, name: str, instrument: Instrument | None, mid: float) -> tuple[str, str] | tuple[()]:
         """Why nothing may be sent at all right now, or nothing."""
-        if self.state is not _ARMED and not self._lets_out:
-            return self._halted_by or "trading_state", f"trading is {self.state.value}"
+        switch = self.switch
+        if switch.state is not _ARMED and not switch.lets_out:
+            return switch.latched or "trading_state", f"trading is {switch.state.value}"
         missed = self.missed  # called as what it is: no method to look for
         if missed is not None and (late := missed()):
             return "missed", late
@@ -370,7 +367,7 @@ class Gate:
     def _refuse(self, intent_id: str, strategy: str, instrument: str, rule: str, reason: str) -> None:
         """Refuse what never became an order; the checks are of the account alone."""
         self.refused += 1
-        checks = self._checks(NO_ORDER)
+        checks = self._of_account()
         self._bus.publish(OrderRefused(self._clock.now, intent_id, strategy, instrument, rule, reason, checks))
 
     def _break(self, proposal: Proposal) -> None:
@@ -388,75 +385,27 @@ class Gate:
             OrderRefused(self._clock.now, order.intent_id, order.strategy, order.instrument, broken, reason, checks)
         )
         if broken in HALTING:
-            self.halt(broken, reason, checks)
+            self.switch.halt(broken, reason, checks)
         elif broken == "stale_data":
-            self._pull(order.instrument, broken, "the market data is stale")
+            self.switch.pull(order.instrument, broken, "the market data is stale")
 
     def _checks(self, proposal: Proposal) -> list[Check]:
         if proposal is NO_ORDER:
             proposal = msgspec.structs.replace(proposal, drawdown=self._drawdown())
         checks = [_check(name, *rule(proposal, self._limits, self._standing)) for name, rule in GUARDS.items()]
         if self._oversight is not None:
-            measured = self._oversight.measures(proposal, reducing=self._lets_out)
+            measured = self._oversight.measures(proposal, reducing=self.switch.lets_out)
             checks += [_check(name, value, limit) for name, value, limit in measured]
         return checks
 
+    def _of_account(self) -> list[Check]:
+        return self._checks(NO_ORDER)
+
     def _overseen(self, proposal: Proposal) -> str | None:
         """The first of the further rules that is broken."""
-        if self._oversight is None or not (self._lets_out or self._oversight.extra.rules):
+        if self._oversight is None or not (self.switch.lets_out or self._oversight.extra.rules):
             return None
-        return self._oversight.first_broken(proposal, reducing=self._lets_out)
-
-    def arm(self, rule: str, reason: str) -> None:
-        """Let orders through. Paper and replay do this at the start; a halted gate stays halted."""
-        if self.state in (TradingState.HALTED, TradingState.STOPPING):
-            return
-        if self._oversight is not None and (why := self._oversight.unconfirmed):
-            self._note("p_long", f"not armed: {why}")
-        elif self._oversight is not None and (state := STATES[self._oversight.governor.band]) is not _ARMED:
-            self.enter(state, BAND, f"{self._oversight.governor.reason}; only the operator can clear it")
-        else:
-            self._change(_ARMED, rule, reason, self._checks(NO_ORDER))
-
-    def enter(self, state: TradingState, rule: str, reason: str) -> None:
-        """Take a state by somebody's word. What was halted stays so, and nothing comes after stopping."""
-        if self.state is TradingState.STOPPING or (self.state is TradingState.HALTED and state is not _STOPPING):
-            return
-        halted = self.state is TradingState.HALTED  # then everything was asked back already
-        self._change(state, rule, reason, self._checks(NO_ORDER))
-        if (state is _STOPPING and not halted) or state is _SHADOW:
-            self._pull(None, rule, reason)
-        elif self._lets_out:
-            self._pull_entries(rule, reason)
-
-    def _told(self, state: TradingState | None, rule: str, reason: str) -> None:
-        """A governor's word: it closes a gate that lets orders through, and is written down in any case."""
-        if state is not None and (self.state is _ARMED or self._lets_out):
-            self.enter(state, rule, reason)
-        else:
-            self._note(rule, reason)
-
-    def clear(self, who: str, reason: str) -> None:
-        """The operator has looked at what a band closed: losses count from here on. Raises CannotValue.
-
-        Trading that was let out only goes on; what was put in shadow waits to be armed.
-        """
-        if self._oversight is not None:
-            self._oversight.governor.clear()
-            said = f"cleared by {who}: {reason}".removesuffix(": ")
-            if self._lets_out:
-                self._change(_ARMED, BAND, said, self._checks(NO_ORDER))
-            else:
-                self._note(BAND, said)
-
-    @property
-    def band(self) -> Band:
-        """The drawdown band that the account is in."""
-        return self._oversight.governor.band if self._oversight is not None else _OK
-
-    def pull(self, rule: str, reason: str) -> None:
-        """Cancel whatever is open."""
-        self._pull(None, rule, reason)
+        return self._oversight.first_broken(proposal, reducing=self.switch.lets_out)
 
     def reduce(self, intent_id: str, strategy: str, name: str) -> None:
         """Send a market order against all that is held of an instrument, reduce-only, whatever closed the gate.
@@ -480,15 +429,15 @@ class Gate:
 
     def limit(self, limits: Limits) -> list[str]:
         """Take other limits, while armed only tighter ones; returns what is looser and therefore was not taken."""
-        if self.state is _ARMED and (looser := looser_than(self._limits, limits)):
+        if self.switch.state is _ARMED and (looser := looser_than(self._limits, limits)):
             return looser
         self.relimit(limits, self._default_notional)
         return []
 
     def remember(self) -> GateState:
         standing = self._standing
-        reason = standing.killed or self._halted_by
-        return GateState(standing.rejects, self._halted_by, reason, list(standing.approved_ns))
+        latched = self.switch.latched
+        return GateState(standing.rejects, latched, standing.killed or latched, list(standing.approved_ns))
 
     def recall(self, state: GateState) -> None:
         """Go on where another session ended. Whatever halted it is still so, until somebody says ``relent``."""
@@ -496,36 +445,13 @@ class Gate:
         if state.rejects:
             self._acceptances.resume()
         self._standing.approved_ns.extend(state.approved_ns)
-        self._halted_by = state.latched
-
-    @property
-    def latched(self) -> str:
-        """The rule that halted trading, in this session or before it; empty where none did."""
-        return self._halted_by
-
-    def relent(self) -> None:
-        """Somebody looked, and lets what halted an earlier session be over."""
-        self._halted_by = self._standing.killed = ""
-        self._standing.rejects = 0
+        self.switch.latched = state.latched
 
     def relimit(self, limits: Limits, default_notional: Decimal) -> None:
         """Hold what comes from here on to other limits; what was halted stays halted."""
         self._limits, self._default_notional = limits, default_notional
         self._standing.approved_ns = deque(self._standing.approved_ns, maxlen=limits.max_orders)
         self._equity.arm(limits.max_drawdown_bps / 10_000, self._on_drawdown)
-
-    def halt(self, rule: str, reason: str, checks: list[Check] | None = None) -> None:
-        """Close the gate for good and pull what is open; positions are kept."""
-        if self.state is TradingState.HALTED:
-            return
-        self._halted_by = rule
-        self._change(TradingState.HALTED, rule, reason, checks or self._checks(NO_ORDER))
-        self._pull(None, rule, reason)
-
-    def kill(self, who: str) -> None:
-        """The kill switch: refuses first and halts at once."""
-        self._standing.killed = f"pulled by {who}"
-        self.halt(KILL_SWITCH, self._standing.killed)
 
     def on_accepted(self, _: OrderAccepted) -> None:
         """The first after a reject ends the run of them; until the next there is nothing to count."""
@@ -535,20 +461,20 @@ class Gate:
     def on_rejected(self, event: OrderRejected) -> None:
         self._standing.rejects += 1
         self._acceptances.resume()
-        if self._standing.rejects > self._limits.max_consecutive_rejects and not self._is_flattening:
-            self.halt(
+        if self._standing.rejects > self._limits.max_consecutive_rejects and not self.switch.is_flattening:
+            self.switch.halt(
                 "consecutive_rejects", f"{self._standing.rejects} in a row, the last: {event.code} {event.reason}"
             )
 
     def on_stale(self, event: StreamStale) -> None:
-        self._pull(event.instrument, "stale_data", f"{event.stream}: {event.reason}")
+        self.switch.pull(event.instrument, "stale_data", f"{event.stream}: {event.reason}")
 
     def on_part_failed(self, event: PartFailed) -> None:
-        self.halt("part_failed", f"{event.part}: {event.error}")
+        self.switch.halt("part_failed", f"{event.part}: {event.error}")
 
     def on_token(self, token: Token) -> None:
         """Alive is who can still say yes or no: all rules are read."""
-        token.seen = len(self._checks(NO_ORDER)) >= len(GUARDS)
+        token.seen = len(self._of_account()) >= len(GUARDS)
 
     def _drawdown(self) -> float:
         """The fraction of the session's start that is lost; infinite where nobody can say."""
@@ -561,40 +487,8 @@ class Gate:
 
     def _on_drawdown(self) -> None:
         bps = self._drawdown() * 10_000
-        stop = self._note if self._is_flattening else self.halt
+        stop = self.switch.note if self.switch.is_flattening else self.switch.halt
         stop("session_drawdown", f"{bps:.1f} > {self._limits.max_drawdown_bps}")
-
-    @property
-    def _is_flattening(self) -> bool:
-        """Everything is being closed, and ends in a halt of its own: one that came first would keep what is held."""
-        return self.state is _REDUCING and not self._lets_out
-
-    def _change(self, state: TradingState, rule: str, reason: str, checks: list[Check]) -> None:
-        self._lets_out = state is _REDUCING and rule == BAND
-        self.state = state
-        self._bus.publish(TradingStateChanged(self._clock.now, state, rule, reason, checks))
-
-    def _note(self, rule: str, reason: str) -> None:
-        """Something about trading changed that leaves its state what it is."""
-        self._bus.publish(TradingStateChanged(self._clock.now, self.state, rule, reason, self._checks(NO_ORDER)))
-
-    def _pull_entries(self, rule: str, reason: str) -> None:
-        """Of what is open only what makes a position smaller stays, the oldest first: what is held closes once."""
-        left: dict[tuple[str, Side], Decimal] = {}
-        for entry in self._exposure.open_orders():
-            order, held = entry.order, self._ledger.inventory(entry.order.instrument)
-            if order.reduce_only:
-                continue
-            key = order.instrument, order.side
-            rest = left.get(key, held if order.side is _SELL else -held) - entry.leaves
-            if rest < ZERO:
-                self._bus.publish(CancelRequested(self._clock.now, entry.intent_id, rule, reason))
-            else:
-                left[key] = rest
-
-    def _pull(self, instrument: str | None, rule: str, reason: str) -> None:
-        for order in self._exposure.open_orders(instrument):
-            self._bus.publish(CancelRequested(self._clock.now, order.intent_id, rule, reason))
 
 
 def _replaced(order: Order, request: ReplaceRequested, instrument: Instrument) -> Order:

@@ -63,12 +63,12 @@ class Cortex:
 
     def _document(self, said: Said) -> dict[str, object]:
         core = self._core
-        gate = core.gate
+        switch = core.switch
         worth, peak = None, None
         with suppress(CannotValue):
             worth = core.equity.value()
             peak = max(worth, money.from_float(core.equity.peak))
-        band = "halted" if gate.latched == "session_drawdown" else gate.band.value
+        band = "halted" if switch.latched == "session_drawdown" else switch.band.value
         stood = Stood(worth, peak, band, not core.oversight.extra.verified(), core.equity.asset)
         return snapshots.cortex(self._mode, said, stood, self._uses)
 

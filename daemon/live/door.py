@@ -207,7 +207,7 @@ class Door:
             Exception
         ) as error:  # whatever SQLite raises: what was decided cannot be written down, so nothing more is
             self.broken = f"journal: {error}"
-            self.core.gate.halt("journal", self.broken)
+            self.core.switch.halt("journal", self.broken)
 
     def _lost(self, error: RecorderFailed) -> None:
         """Said once, to the core and so to the journal; from here on no replay can explain the session."""

@@ -117,7 +117,7 @@ def resume(core: Core, conn: str, venue: str, protocol: VenueProtocol) -> Input:
 def carried(core: Core, feeds: Iterable[LiveFeed], parent: str) -> list[tuple[Input, VenueProtocol]]:
     """The first inputs of the session that follows: each market, then whether trading goes on."""
     across = [(resume(core, feed.conn, feed.venue, feed.protocol), feed.protocol) for feed in feeds]
-    state = core.gate.state
+    state = core.switch.state
     if state is not TradingState.DISCONNECTED:
         word = Command("resume", ROLL, {"state": state.value, "reason": f"as {parent} was"})
         across.append((Input(msgspec.json.encode(word).decode(), kind=inputs.COMMAND), NOBODY))

@@ -288,13 +288,13 @@ class Live:
         first = event.conn.partition("/")[0] not in self._opened
         self._opened.add(event.conn.partition("/")[0])
         self.reconnects += not first
-        if self.core.gate.state is TradingState.DISCONNECTED:
+        if self.core.switch.state is TradingState.DISCONNECTED:
             asyncio.get_running_loop().call_soon(self._connected)
 
     def _connected(self) -> None:
         """From here to trading: nobody needs to authorise a simulated venue, but every step is taken and recorded."""
-        gate = self.core.gate
-        if gate.state is not TradingState.DISCONNECTED or self._stopping.is_set():
+        switch = self.core.switch
+        if switch.state is not TradingState.DISCONNECTED or self._stopping.is_set():
             return
         self.door.command("connect", PAPER, {"reason": "the feeds are there"})
         self.door.command(
@@ -302,8 +302,8 @@ class Live:
             PAPER,
             {"reason": "the simulated venue is ours", "findings": [one.what for one in self.findings.open()]},
         )
-        if gate.latched:
-            self._find(f"not armed: {gate.latched} halted trading before; look why, then say argus arm")
+        if switch.latched:
+            self._find(f"not armed: {switch.latched} halted trading before; look why, then say argus arm")
         elif held := self.core.operator.held:
             self._find(f"not armed: somebody said {held}; say argus arm when that is over")
         elif blocking := self.findings.blocking():
@@ -443,7 +443,7 @@ class Live:
         """After a panic: cancel what it left, and ask again until none of it is there."""
         if self._taking_back and ending.anything_open(self.core):
             self.door.command("cancel", "panic", {"reason": "left open by a session that argus panic ended"})
-        elif self.core.gate.state is not TradingState.DISCONNECTED:
+        elif self.core.switch.state is not TradingState.DISCONNECTED:
             self._taking_back = False
 
     async def _keep_cortex(self) -> None:
@@ -507,8 +507,8 @@ class Live:
         self._wake_at(self.core.clock.due)
         if after.door.broken:
             self.stop(after.door.broken, ERROR)
-        elif self.core.gate.state is TradingState.HALTED:
-            self.stop(f"halted by {self.core.gate.latched} while rolling over", KILLED)
+        elif self.core.switch.state is TradingState.HALTED:
+            self.stop(f"halted by {self.core.switch.latched} while rolling over", KILLED)
         took_ms = round((time.perf_counter() - began) * 1_000)
         self.log.event("info", "session.rolled", parent=before.session.path.name, who=who, took_ms=took_ms)
         self._say(f"rolled over by {who} in {took_ms} ms: session {after.session.path}")

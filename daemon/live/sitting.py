@@ -138,7 +138,7 @@ class Sitting:
             "refused": core.gate.refused,
             "fills": self.fills,
             "equity_end": money.plain(worth) if worth.is_finite() else None,
-            "state": core.gate.state.value,
+            "state": core.switch.state.value,
             "reason": reason,
             "exit_code": code,
             "orders_left": len(left),

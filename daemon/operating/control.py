@@ -237,8 +237,8 @@ class Control:
             self.refused += 1
             return _no(409, str(why))
         self.commands += 1
-        gate = daemon.core.gate
-        return _yes({"done": given.name, "who": who, "state": gate.state.value, "records": daemon.core.chain.seq})
+        core = daemon.core
+        return _yes({"done": given.name, "who": who, "state": core.switch.state.value, "records": core.chain.seq})
 
     def _once(self, given: Given) -> None:
         """A command is heard once, soon, and by the process it was meant for. Raises Refused."""

@@ -44,6 +44,7 @@ class Operator:
         self._bus = bus
         self._clock = clock
         self._gate = gate
+        self._switch = gate.switch
         self._runner = runner
         self._flatten = flatten
         self.held = ""
@@ -92,12 +93,12 @@ class Operator:
         self._flatten.sent = int(state.get("closed", 0))
 
     def _enter(self, state: TradingState) -> Callable[[str, Mapping[str, Any]], None]:
-        return lambda who, payload: self._gate.enter(state, who, str(payload.get("reason", "")))
+        return lambda who, payload: self._switch.enter(state, who, str(payload.get("reason", "")))
 
     def _hold(self, word: str, state: TradingState) -> Callable[[str, Mapping[str, Any]], None]:
         def hold(who: str, payload: Mapping[str, Any]) -> None:
             self.held = word
-            self._gate.enter(state, who, str(payload.get("reason", "")))
+            self._switch.enter(state, who, str(payload.get("reason", "")))
 
         return hold
 
@@ -124,26 +125,26 @@ class Operator:
         """The daemon itself arms nothing that was halted or held; a person may, and thereby says that it is over."""
         if who != PAPER:
             self.held = ""
-            if self._gate.latched:
-                self._gate.relent()
-        if not self._gate.latched and not self.held:
-            self._gate.arm(who, str(payload.get("reason", "")))
+            if self._switch.latched:
+                self._switch.relent()
+        if not self._switch.latched and not self.held:
+            self._switch.arm(who, str(payload.get("reason", "")))
 
     def _clear(self, who: str, payload: Mapping[str, Any]) -> None:
         """Who looked at a kill band has not armed yet: a restart must not do it for them."""
-        waits = self._gate.band is Band.KILL
+        waits = self._switch.band is Band.KILL
         with suppress(CannotValue):  # then there is nothing to count from, and the band stays
-            self._gate.clear(who, str(payload.get("reason", "")))
+            self._switch.clear(who, str(payload.get("reason", "")))
             self.held = self.held or ("clear" if waits else "")
 
     def _halt(self, who: str, payload: Mapping[str, Any]) -> None:
-        self._gate.halt("operator", f"{who}: {payload.get('reason', '')}".removesuffix(": "))
+        self._switch.halt("operator", f"{who}: {payload.get('reason', '')}".removesuffix(": "))
 
     def _kill(self, who: str, payload: Mapping[str, Any]) -> None:
-        self._gate.kill(f"{who}: {payload.get('reason', '')}".removesuffix(": "))
+        self._switch.kill(f"{who}: {payload.get('reason', '')}".removesuffix(": "))
 
     def _cancel(self, who: str, payload: Mapping[str, Any]) -> None:
-        self._gate.pull(who, str(payload.get("reason", "")))
+        self._switch.pull(None, who, str(payload.get("reason", "")))
 
     def _roll(self, _who: str, _payload: Mapping[str, Any]) -> None:
         """The next input is the session's last, and nothing ends with it."""
@@ -153,11 +154,11 @@ class Operator:
         """Take up trading where the session before was when it handed over."""
         state, reason = TradingState(payload["state"]), str(payload.get("reason", ""))
         if state in (TradingState.ARMED, TradingState.REDUCING):
-            self._gate.arm(who, reason)  # which takes a drawdown band into account
+            self._switch.arm(who, reason)  # which takes a drawdown band into account
         else:
-            self._gate.enter(state, who, reason)
+            self._switch.enter(state, who, reason)
 
     def _stop(self, who: str, payload: Mapping[str, Any]) -> None:
         """The first half of the end: nothing new, nothing left open. The second is the session's last input."""
-        self._gate.enter(TradingState.STOPPING, who, str(payload.get("reason", "")))
+        self._switch.enter(TradingState.STOPPING, who, str(payload.get("reason", "")))
         self._runner.stop()

@@ -132,7 +132,7 @@ def _reload(process: Process, said: Said) -> dict[str, Any]:
     if models.extra_terms(limits) != process.core.oversight.terms.extra:
         raise Refused("the limits that are asked only where set (spread, VaR, budgets, …) change with the next start")
     gate = process.core.gate
-    if gate.state is T.ARMED and (looser := looser_than(gate.limits, models.gate_limits(limits))):
+    if gate.switch.state is T.ARMED and (looser := looser_than(gate.limits, models.gate_limits(limits))):
         raise Refused(f"limits may only tighten while armed; disarm first: {'; '.join(looser)}")
     return {**_as_said(process, said), "limits": _plain(limits)}
 
@@ -172,8 +172,8 @@ def checked(process: Process, name: str, payload: Mapping[str, Any]) -> dict[str
     except msgspec.ValidationError as error:
         raise Refused(f"{name}: {error}") from error
     core = process.core
-    if core.gate.state not in verb.states:
-        raise Refused(f"{name} is not possible while trading is {core.gate.state.value}")
+    if core.switch.state not in verb.states:
+        raise Refused(f"{name} is not possible while trading is {core.switch.state.value}")
     if core.operator.closing and name not in ("halt", "stop", "ack", FLATTEN):
         raise Refused(f"{name} is not possible while everything is being closed; halt stops that")
     return verb.check(process, said)
@@ -205,7 +205,7 @@ def preview(process: Process, name: str, payload: Mapping[str, Any]) -> dict[str
         "command": name,
         "possible": True,
         "does": VERBS[name].says,
-        "state": core.gate.state.value,
+        "state": core.switch.state.value,
         "cancels": orders,
         "closes": closes,
         "changes": changes,

@@ -80,10 +80,10 @@ class Changes(msgspec.Struct, frozen=True):
     def settle(self, core: Core) -> None:
         """Put the settings in force. Raises ConfigError for one that is none."""
         if self.armed:
-            core.gate.relent()
+            core.switch.relent()
             if core.oversight.governor.band is not Band.OK:
-                core.gate.clear("why", "what if")
-            core.gate.state, core.gate.routing = TradingState.ARMED, True
+                core.switch.clear("why", "what if")
+            core.switch.state, core.gate.routing = TradingState.ARMED, True
         if self.settings:
             trading = changed(core.trading, self.settings)
             core.gate.relimit(limits_of(trading), trading.sizing.notional)

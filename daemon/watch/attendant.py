@@ -123,7 +123,7 @@ class Attendant:
         heard = market.trades or market.quotes or market.bars
         figures = {
             "up": 1.0,
-            "armed": float(core.gate.state.value == "armed"),
+            "armed": float(core.switch.state.value == "armed"),
             "inputs_total": live.door.accepted,
             "frames_total": core.intake.frames,
             "unparsed_total": core.intake.unparsed,
@@ -179,7 +179,7 @@ class Attendant:
 
     def _in_a_word(self) -> str:
         core = self.core
-        return f"{self.mode} {core.gate.state.value}, {core.exposure.count()} open, {self._live.door.accepted} inputs"
+        return f"{self.mode} {core.switch.state.value}, {core.exposure.count()} open, {self._live.door.accepted} inputs"
 
 
 def open_files() -> int:

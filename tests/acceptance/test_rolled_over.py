@@ -78,7 +78,7 @@ class Session:
 
     def begin(self) -> Session:
         self.core.begin(T0, None)
-        self.core.gate.arm("paper", "a test")
+        self.core.switch.arm("paper", "a test")
         return self
 
     def start_from(self, before: Core) -> Session:
@@ -92,7 +92,7 @@ class Session:
         known = msgspec.json.encode(rolling.market_of(before, "v"))
         core, now = self.start_from(before).core, before.clock.now
         core.bus.publish(MarketResumed(now, "v", msgspec.json.decode(known, type=MarketState)))
-        core.bus.publish(CommandGiven(now, "resume", rolling.ROLL, {"state": before.gate.state.value, "reason": ""}))
+        core.bus.publish(CommandGiven(now, "resume", rolling.ROLL, {"state": before.switch.state.value, "reason": ""}))
         return self
 
     def said(self) -> list[Any]:
@@ -349,10 +349,10 @@ def test_under_whatever_settings_a_session_goes_on_the_account_is_one_and_nothin
         said, at = said + line.said(), cut
         heard = [structs.replace(i, lot=chance.choice([LOT, LOT * 10])) for i in chance.sample(LISTED, 3)]
         line = Session(household(chance, seed), heard).start_from(line.core)
-        line.core.gate.arm("anna", "looked")
+        line.core.switch.arm("anna", "looked")
     play(None)
     core = line.core
-    core.gate.halt("operator", "anna")
+    core.switch.halt("operator", "anna")
     core.clock.turn(core.clock.now + DAY)
     said += line.said()
 

@@ -112,7 +112,7 @@ def falls_into(band: Band) -> Script:
     def play(live: Live, market: Market) -> Iterator[Input]:
         for _ in range(16):
             yield market.step(UP)
-        while live.core.gate.band is not band:
+        while live.core.switch.band is not band:
             yield market.step(DOWN)
         yield from stays(10)(live, market)
 
@@ -121,7 +121,7 @@ def falls_into(band: Band) -> Script:
 
 def goes_on_into(band: Band) -> Script:
     def play(live: Live, market: Market) -> Iterator[Input]:
-        while live.core.gate.band is not band:
+        while live.core.switch.band is not band:
             yield market.step(DOWN)
         yield from stays(10)(live, market)
 
@@ -147,7 +147,7 @@ def says(*words: str) -> Script:
 
     def play(live: Live, market: Market) -> Iterator[Input]:
         yield from stays(6)(live, market)
-        assert live.core.gate.state is not TradingState.DISCONNECTED
+        assert live.core.switch.state is not TradingState.DISCONNECTED
         for word in words:
             live.command(word, "ada(1000)", verbs.checked(live.attendant, word, {"reason": "looked"}))
             yield from stays(6)(live, market)
@@ -309,7 +309,7 @@ def times_in(band: Band, count: int, after: Band | None = None) -> Callable[[Liv
     left, seen = [count], {after: after is None}
 
     def when(live: Live) -> bool:
-        now = live.core.gate.band
+        now = live.core.switch.band
         seen[after] |= now is after
         left[0] -= seen[after] and now is band
         return left[0] <= 0
@@ -329,7 +329,7 @@ LINE: tuple[tuple[tuple[Script, ...], tuple[str, Callable[[Live], bool]] | None,
     ((says("disarm", "arm", "shadow", "arm"), recovers), ("heard", at_trade(80)), Band.HARD),
     ((falls_into(Band.KILL),), None, Band.KILL),  # stopped in order
     ((says("arm", "disarm", "arm"), recovers), ("committed", at_trade(80)), Band.KILL),
-    ((says("clear"),), ("committed", lambda live: live.core.gate.band is Band.OK), Band.OK),
+    ((says("clear"),), ("committed", lambda live: live.core.switch.band is Band.OK), Band.OK),
     ((stays(12), says("arm"), stays(12)), ("flushed", at_trade(30)), Band.OK),
     ((falls_into(Band.HARD), says("clear"), stays(8)), ("recorded", times_in(Band.OK, 4, after=Band.HARD)), Band.OK),
     ((stays(12), falls_into(Band.SOFT)), None, Band.SOFT),
@@ -372,7 +372,7 @@ async def test_nobody_is_told_that_a_band_is_cleared_where_nothing_says_what_is_
         verbs.checked(live.attendant, "clear", {})
     live.door.command("clear", "ada(1000)")  # somebody found another way in
 
-    assert live.core.gate.band is Band.HARD
+    assert live.core.switch.band is Band.HARD
     live.recorder.close()
     live.door.journal.close()
     world.held.close()

@@ -97,7 +97,7 @@ def test_a_wedged_loop_is_gone_in_three_seconds_and_the_next_start_takes_its_ord
 
     async def look(live: Live) -> None:
         async with asyncio.timeout(10):
-            while live.core.exposure.count() or live.core.gate.state.value != "reconciled":
+            while live.core.exposure.count() or live.core.switch.state.value != "reconciled":
                 await asyncio.sleep(0.01)
         live.stop("enough")
 

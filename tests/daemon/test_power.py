@@ -111,10 +111,10 @@ def test_whoever_looked_and_said_so_goes_on_from_what_the_journal_tells(killed, 
     def look(live: Live) -> None:
         async def operator() -> None:
             await world.feed.over.wait()
-            seen["unarmed"] = live.core.gate.state.value, live.core.gate.latched, live.core.router.orders
+            seen["unarmed"] = live.core.switch.state.value, live.core.switch.latched, live.core.router.orders
             live.command("ack", "somebody")
             live.command("arm", "somebody")
-            seen["armed"] = live.core.gate.state.value
+            seen["armed"] = live.core.switch.state.value
 
         live.tasks.start("operator", operator)
 

@@ -244,7 +244,7 @@ def test_a_failing_strategy_is_quarantined_and_trading_goes_on() -> None:
 
     assert [event.strategy for event in session.all(StrategyQuarantined)] == ["bad"]
     assert [event.strategy for event in session.all(OrderFilled)] == ["good"]
-    assert session.core.gate.state is TradingState.ARMED
+    assert session.core.switch.state is TradingState.ARMED
     assert len(session.errors) == 1
     assert "ZeroDivisionError" in session.errors[0]
 
@@ -260,7 +260,7 @@ def test_a_failing_part_of_the_core_halts_trading() -> None:
 
     (failed,) = session.all(PartFailed)
     assert failed.error == "KeyError"
-    assert session.core.gate.state is TradingState.HALTED
+    assert session.core.switch.state is TradingState.HALTED
     asked = [event.who for event in session.all(CancelRequested)]
     assert asked == ["part_failed", "router"], "the first was there before the order"
 
@@ -276,7 +276,7 @@ def test_a_halt_that_fails_itself_does_not_go_round_for_ever() -> None:
     session.hear(quote(99.0, 101.0, 1))
 
     assert len(session.all(PartFailed)) == 1
-    assert session.core.gate.state is TradingState.HALTED
+    assert session.core.switch.state is TradingState.HALTED
 
 
 def test_an_account_that_cannot_be_valued_yet_opens_and_sends_nothing() -> None:

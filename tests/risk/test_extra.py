@@ -403,8 +403,8 @@ def test_without_a_model_paper_trades_and_says_so_and_live_does_not_arm() -> Non
         "confirmation": "bypassed: no model",
     }
     made = world(confirmation=live)
-    made.gate.arm("ada", "")
-    assert made.gate.state.value == "disconnected"
+    made.switch.arm("ada", "")
+    assert made.switch.state.value == "disconnected"
     assert made.refuse(BUY, D(1), PERP).reason == "trading is disconnected"
 
 

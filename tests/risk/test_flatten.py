@@ -82,7 +82,7 @@ def test_it_ends_flat_and_shut_and_a_second_word_joins_the_first():
 
     assert world.ledger.inventory(SPOT.name) == 0
     assert (halt(world).rule, halt(world).reason) == (NAME, "alice: flat")
-    assert world.gate.latched == NAME
+    assert world.switch.latched == NAME
 
 
 def test_what_a_closing_order_left_is_closed_by_the_next_one():
@@ -116,7 +116,7 @@ def test_without_a_market_it_waits_and_names_what_is_left_when_the_time_is_up():
 
     begin(world, flatten, within_s=2)
     world.wait(1)
-    waiting = world.gate.state
+    waiting = world.switch.state
     world.wait(1.1)
 
     assert waiting is TradingState.REDUCING
@@ -137,7 +137,7 @@ def test_a_halt_that_comes_first_ends_it():
     world.approve(Action.BUY, 1, limit=99.0)
 
     begin(world, flatten)
-    world.gate.halt("operator", "bob: wait")
+    world.switch.halt("operator", "bob: wait")
     world.wait(5)
 
     assert closing(world) == []
@@ -179,7 +179,7 @@ def test_whatever_the_venue_does_the_position_only_shrinks_and_never_turns(held:
         assert abs(now) <= size
         size = abs(now)
 
-    if world.gate.state is TradingState.HALTED:
+    if world.switch.state is TradingState.HALTED:
         assert size == 0
         assert not world.all(OrderRefused)
 
@@ -220,7 +220,7 @@ def test_looser_ones_are_not_until_it_is_disarmed(name: str):
 
     (why,) = world.gate.limit(limits)
     armed = world.gate.limits
-    world.gate.enter(TradingState.RECONCILED, "alice", "")
+    world.switch.enter(TradingState.RECONCILED, "alice", "")
 
     assert why.startswith(name)
     assert armed == BEFORE
@@ -274,7 +274,7 @@ def test_a_run_of_rejects_does_not_end_it_before_its_time_is_up():
         world.wait(0.3)
 
     assert len(closing(world)) == 6
-    assert world.gate.state is TradingState.REDUCING
+    assert world.switch.state is TradingState.REDUCING
 
 
 def test_what_the_venue_takes_only_in_parts_is_closed_in_parts():

@@ -43,7 +43,7 @@ def test_rehearsing_changes_nothing_whatever_the_gate_would_say() -> None:
             world.lose_book,
             partial(world.wait, 60),  # stale, expired
             partial(world.trade, 10.0),  # worth less than the venue takes
-            partial(world.gate.kill, "a test"),
+            partial(world.switch.kill, "a test"),
         ):
             act()
             for _ in range(3):
@@ -315,7 +315,7 @@ def test_an_account_that_cannot_be_valued_is_a_refusal_and_not_an_accident() -> 
 
     assert world.all(PartFailed) == []
     assert refused.rule == "no_value"
-    assert world.gate.state is TradingState.ARMED
+    assert world.switch.state is TradingState.ARMED
 
 
 # --- failures --------------------------------------------------------------------------------------------------
@@ -337,7 +337,7 @@ def test_an_order_approved_in_the_moment_of_a_halt_is_pulled_too() -> None:
 
     world.at_once(Decision(T0, "s-1", "s", Intent(SPOT.name, BUY, D(1))), PartFailed(T0, "Ledger.on_fill", "KeyError"))
 
-    assert world.gate.state is TradingState.HALTED
+    assert world.switch.state is TradingState.HALTED
     approved = [event.order.intent_id for event in world.all(OrderApproved)]
     assert approved == [event.intent_id for event in world.all(CancelRequested)]
 

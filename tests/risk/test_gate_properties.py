@@ -45,7 +45,7 @@ def test_whatever_number_a_strategy_names_it_is_answered(
 
     answer = world.decide(intent)
 
-    assert world.gate.state is TradingState.ARMED
+    assert world.switch.state is TradingState.ARMED
     if isinstance(answer, OrderRefused):
         assert answer.rule
         assert answer.reason
@@ -113,9 +113,9 @@ def test_nothing_is_approved_without_a_decision_or_while_not_armed(moments, arme
                 else:
                     world.reject(order)
             case "kill":
-                world.gate.kill("ada")
+                world.switch.kill("ada")
             case "arm":
-                world.gate.arm("operator", "again")
+                world.switch.arm("operator", "again")
 
     decided: set[str] = set()
     state = TradingState.ARMED if armed else TradingState.DISCONNECTED

@@ -33,7 +33,7 @@ BUY, SELL = Action.BUY, Action.SELL
 
 
 def state(made: World) -> TradingState:
-    return made.gate.state
+    return made.switch.state
 
 
 def world(peak: Bands = PEAK, session: Bands = NONE, **more: Any) -> World:
@@ -182,14 +182,14 @@ def test_nobody_but_the_operator_leaves_a_band() -> None:
     made = world()
     made.trade(75.0, PERP)
     made.trade(200.0, PERP)
-    made.gate.arm("paper", "again")
+    made.switch.arm("paper", "again")
     assert state(made) is TradingState.SHADOW
     assert made.oversight.governor.band is Band.KILL
 
     made.trade(80.0, PERP)
-    made.gate.clear("ada", "I looked")
+    made.switch.clear("ada", "I looked")
     assert state(made) is TradingState.SHADOW, "cleared is not armed"
-    made.gate.arm("ada", "go")
+    made.switch.arm("ada", "go")
 
     assert state(made) is TradingState.ARMED
     assert [change.rule for change in made.all(TradingStateChanged)][-2:] == ["drawdown_band", "ada"]
@@ -204,7 +204,7 @@ def test_clearing_a_hard_band_lets_in_again_at_once() -> None:
     made = world()
     made.trade(80.0, PERP)
 
-    made.gate.clear("ada", "")
+    made.switch.clear("ada", "")
 
     assert state(made) is TradingState.ARMED
     made.approve(BUY, D(1), PERP)
@@ -222,23 +222,23 @@ def test_a_band_outlives_a_restart(price: float, expected: TradingState) -> None
     after.oversight.restore(kept)
     after.equity.restore(before.equity.state())
     after.trade(101.0, PERP)
-    after.gate.arm("paper", "a start")
+    after.switch.arm("paper", "a start")
 
     assert after.oversight.governor.band is before.oversight.governor.band
-    assert after.gate.state is expected
+    assert after.switch.state is expected
     assert after.equity.peak == 10_100.0
     if expected is TradingState.ARMED:
         after.trade(80.0, PERP)
-        assert after.gate.state is TradingState.REDUCING, "the peak is remembered, and the next band comes"
+        assert after.switch.state is TradingState.REDUCING, "the peak is remembered, and the next band comes"
 
 
 def test_a_halt_is_not_softened_by_a_band() -> None:
     made = world()
-    made.gate.kill("ada")
+    made.switch.kill("ada")
     made.trade(75.0, PERP)
 
     assert state(made) is TradingState.HALTED
-    made.gate.arm("ada", "")
+    made.switch.arm("ada", "")
     assert state(made) is TradingState.HALTED
 
 

@@ -68,7 +68,7 @@ def test_losing_more_than_the_session_may_halts_trading(price: float, limit_bps:
     world.trade(price)
 
     assert rule_of(world.wish(SELL, D(1))) == rule
-    assert (world.gate.state is TradingState.HALTED) is bool(rule)
+    assert (world.switch.state is TradingState.HALTED) is bool(rule)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_an_accepted_order_ends_the_row_of_rejects() -> None:
         world.reject(world.approve(BUY, D(1)))
         world.accept(world.approve(BUY, D(1)))
 
-    assert world.gate.state is TradingState.ARMED
+    assert world.switch.state is TradingState.ARMED
 
 
 # --- what a refusal says ---------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_the_kill_switch_decides_before_everything_else() -> None:
     assert refused.reason == "pulled"
     assert [c.rule for c in refused.checks if not c.passed] == ["max_notional", "max_position", "kill_switch"]
     assert rule(None, LIMITS, standing) == (1, 0)  # type: ignore[arg-type]  # it looks at the standing only
-    assert world.gate.state is TradingState.HALTED
+    assert world.switch.state is TradingState.HALTED
 
 
 # --- what else breaking a rule does ----------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_stale_data_pulls_what_rests_on_that_instrument_only() -> None:
 
     cancel = world.one(CancelRequested)
     assert (cancel.intent_id, cancel.who) == (resting.intent_id, "stale_data")
-    assert world.gate.state is TradingState.ARMED
+    assert world.switch.state is TradingState.ARMED
     assert world.exposure.find(elsewhere.intent_id) is not None
 
     world.trade(100)
@@ -247,7 +247,7 @@ def test_a_halt_says_why_and_pulls_everything(cause: str) -> None:
             world.reject(world.approve(BUY, D(1)))
             world.reject(world.approve(BUY, D(1)))
         case "kill":
-            world.gate.kill("ada")
+            world.switch.kill("ada")
 
     changed = world.one(TradingStateChanged)
     rule = {"drawdown": "session_drawdown", "rejects": "consecutive_rejects", "kill": "kill_switch"}[cause]
@@ -260,14 +260,14 @@ def test_a_halt_says_why_and_pulls_everything(cause: str) -> None:
 
 def test_a_halt_happens_once_and_nothing_arms_it_again() -> None:
     world = World()
-    world.gate.kill("ada")
+    world.switch.kill("ada")
 
-    world.gate.kill("bob")
-    world.gate.halt("consecutive_rejects", "more of them")
-    world.gate.arm("operator", "please")
+    world.switch.kill("bob")
+    world.switch.halt("consecutive_rejects", "more of them")
+    world.switch.arm("operator", "please")
 
     assert world.one(TradingStateChanged).reason == "pulled by ada"
-    assert world.gate.state is TradingState.HALTED
+    assert world.switch.state is TradingState.HALTED
 
 
 def test_a_session_that_was_never_armed_sends_nothing() -> None:

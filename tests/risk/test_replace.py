@@ -102,7 +102,7 @@ def test_a_replacement_of_what_is_done_has_lost_its_race() -> None:
 def test_a_halted_gate_replaces_nothing() -> None:
     world = World()
     order = world.approve(BUY, D(5), limit=D(99))
-    world.gate.kill("ada")
+    world.switch.kill("ada")
 
     replace(world, order.intent_id, limit=D(98))
 

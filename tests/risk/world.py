@@ -105,6 +105,7 @@ class World:
         terms = oversight or Terms(sizing=Sizing(notional=D(1_000)))
         self.oversight = Oversight(*parts, terms, confirmation, verified)
         self.oversight.attach(self.bus)
+        self.switch = self.gate.switch
         self.gate.oversee(self.oversight)
         self.gate.attach(self.bus)
         self.emitted = 0
@@ -112,7 +113,7 @@ class World:
             for instrument in ALL:
                 self.trade(price, instrument)
         if armed:
-            self.gate.arm("test", "the test says so")
+            self.switch.arm("test", "the test says so")
         self.heard.clear()
 
     # --- what happens ---
