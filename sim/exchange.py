@@ -182,7 +182,7 @@ class Exchange:
             return
         act = self._reporter.begin(order)
         act.events.append(OrderCancelled(act.ns, client_id, "requested"))
-        self._floor.end(self._floor.desks[order.terms.instrument], order)
+        self._floor.end(self._floor.desk(self._market.instruments[order.terms.instrument]), order)
         self._reporter.tell(act)
 
     def _replace(self, request: tuple[str, Decimal, Decimal]) -> None:

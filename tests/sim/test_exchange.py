@@ -374,3 +374,20 @@ def test_an_order_that_waits_for_a_market_after_a_restart_can_be_taken_back():
     after.clock.turn(after.clock.now + 3_000_000_000)
     assert after.story() == "cancelled"
     assert not after.exchange.wire.messages
+
+
+def test_an_order_that_waits_through_two_restarts_can_be_taken_back():
+    """The last venue has not seen it knock: it knows the order by its papers alone."""
+    slow = instant(entry=FixedLatency(1_000_000_000))
+    before, between, after = Venue(slow), Venue(slow), Venue(slow)
+    before.quote(99.0, 101.0)
+    order = before.order(BUY, MARKET, "1")
+    memory.recall(between.exchange, memory.remember(before.exchange))
+    between.clock.turn(between.clock.now + 3_000_000_000)
+    memory.recall(after.exchange, memory.remember(between.exchange))
+
+    after.cancel(order)
+    after.clock.turn(after.clock.now + 9_000_000_000)
+
+    assert after.story() == "cancelled"
+    assert not after.exchange.wire.messages
