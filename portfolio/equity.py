@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
 from bus import money
 from bus.bus import Bus, Subscription
@@ -80,11 +79,8 @@ class _Stopwatch:
         self.since: int | None = None
 
 
-class _Worth(NamedTuple):
-    """The account as a sum: what is linear in marks, and positions whose worth is not or is in another asset."""
-
-    sheet: Sheet
-    others: list[Position]
+_Worth = tuple[Sheet, list[Position]]
+"""The account as a sum: what is linear in marks, and positions whose worth is not or is in another asset."""
 
 
 class Equity:
@@ -138,10 +134,10 @@ class Equity:
 
     def value(self) -> Decimal:
         """Exact equity at the present marks. Raises CannotValue: then nobody may assume that all is well."""
-        worth = self._worth if self._worth is not None else self._look_up()
+        sheet, others = self._worth or self._look_up()
         mark = self._valuation.mark
-        value = worth.sheet.worth([mark(name) for name, _ in worth.sheet.held])
-        for position in worth.others:
+        value = sheet.worth([mark(name) for name, _ in sheet.held])
+        for position in others:
             unrealised = position.unrealised(money.from_float(mark(position.instrument.name)))
             value += unrealised * self._valuation.price(position.asset)
         return value
@@ -158,9 +154,9 @@ class Equity:
 
     def marks(self) -> dict[str, Decimal]:
         """The marks that ``value`` is made of, by instrument. Raises CannotValue."""
-        worth = self._worth if self._worth is not None else self._look_up()
-        names = {name for name, _ in worth.sheet.held}
-        for position in worth.others:
+        sheet, others = self._worth or self._look_up()
+        names = {name for name, _ in sheet.held}
+        for position in others:
             names.add(position.instrument.name)
             if position.asset != self.asset:
                 names.add(self._valuation.source(position.asset))
@@ -182,8 +178,8 @@ class Equity:
             else:
                 fixed -= position.cost
                 linear.append((name, position.size * position.multiplier))
-        self._worth = _Worth(Sheet(fixed, tuple(linear)), others)
-        return self._worth
+        self._worth = worth = Sheet(fixed, tuple(linear)), others
+        return worth
 
     def value_float(self) -> float:
         """Equity as watched. Raises CannotValue."""
