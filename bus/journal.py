@@ -301,7 +301,10 @@ def read(path: Path) -> Iterator[Entry]:
     try:
         row = db.execute("SELECT value FROM about WHERE key = 'format'").fetchone()
         if row is None or row[0] != str(FORMAT):
-            raise JournalError(f"{path} has journal format {row and row[0]}; this build reads {FORMAT}")
+            raise JournalError(
+                f"{path} has journal format {row and row[0]}; this build reads {FORMAT}: "
+                "ask the build that wrote it, and let this one begin in a state directory of its own"
+            )
         for first, count, lines, digest in db.execute("SELECT first, count, lines, hash FROM chain ORDER BY first"):
             if first != expected:
                 raise JournalError(f"the chain breaks at record {expected}: the next row starts at record {first}")
