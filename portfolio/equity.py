@@ -399,7 +399,7 @@ class Equity:
         try:
             value, held = self._measure()
         except CannotValue as error:
-            self._cannot = error.what
+            self._cannot, self._held = error.what, {}  # no mark moves what nobody can tell
             self._listen(waiting=True, depth=0)
             return
         if self.start is None:

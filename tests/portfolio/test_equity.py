@@ -103,6 +103,21 @@ def test_what_a_contract_prices_in_the_wallet_is_watched_on_when_its_position_is
     assert desk.equity.max_drawdown == pytest.approx(20 / 1200)
 
 
+def test_while_something_held_has_no_price_what_else_is_held_moves_nothing() -> None:
+    """A report that was under way when its instrument was last heard of: nobody may be asked to judge half a worth."""
+    desk, looked = Desk({"USDT": "1000"}), list[float]()
+    desk.hear(trade(100.0), fill("1", "100"))
+    desk.equity.guard(lambda: looked.append(desk.equity.value_float()) or -math.inf)  # type: ignore[func-returns-value]
+    looked.clear()
+
+    desk.hear(fill("2", "5", OTHER), trade(110.0), trade(120.0))
+    assert looked == []
+
+    desk.hear(trade(6.0, OTHER), trade(130.0))
+    assert looked == [1022, 1032]
+    assert desk.equity.value() == desk.equity.value_float() == desk.equity.peak == 1032
+
+
 def test_a_fill_before_the_first_mark_is_valued_when_the_mark_comes() -> None:
     desk = Desk({"USDT": "1000"})
     desk.hear(fill("1", "100"))
