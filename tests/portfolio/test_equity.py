@@ -106,8 +106,13 @@ def test_what_a_contract_prices_in_the_wallet_is_watched_on_when_its_position_is
 def test_while_something_held_has_no_price_what_else_is_held_moves_nothing() -> None:
     """A report that was under way when its instrument was last heard of: nobody may be asked to judge half a worth."""
     desk, looked = Desk({"USDT": "1000"}), list[float]()
+
+    def look() -> float:
+        looked.append(desk.equity.value_float())
+        return -math.inf
+
     desk.hear(trade(100.0), fill("1", "100"))
-    desk.equity.guard(lambda: looked.append(desk.equity.value_float()) or -math.inf)  # type: ignore[func-returns-value]
+    desk.equity.guard(look)
     looked.clear()
 
     desk.hear(fill("2", "5", OTHER), trade(110.0), trade(120.0))
