@@ -75,6 +75,13 @@ class Sent(msgspec.Struct, eq=False):
     unwanted: bool = False
 
 
+class _Sent(dict[str, Sent]):
+    """By client id."""
+
+    def __missing__(self, client_id: str) -> Sent:
+        raise ImpossibleMove(f"a report about {client_id}, which is not an order of ours")
+
+
 class Router:
     """``brokers`` by venue (the part of an instrument's name before the colon)."""
 
@@ -84,9 +91,9 @@ class Router:
         self._outbox = outbox
         self._brokers = brokers
         self._by_instrument: dict[str, Broker] = {}
-        self._sent: dict[str, Sent] = {}
+        self._sent = _Sent()
         self._by_intent: dict[str, Sent] = {}
-        self.orders = 0
+        self.orders = self.fills = 0
 
     def attach(self, bus: Bus) -> None:
         bus.subscribe(OrderApproved, self.on_approved)
@@ -146,12 +153,13 @@ class Router:
         sent.broker.replace(sent.client_id, event.price, event.size)
 
     def on_accepted(self, event: OrderAccepted) -> None:
-        sent = self._known(event.client_id)
+        sent = self._sent[event.client_id]
         sent.state = advance(sent.state, _ACCEPTED)
         self._is_there(sent)
 
     def on_filled(self, event: OrderFilled) -> None:
-        sent = self._known(event.client_id)
+        sent = self._sent[event.client_id]
+        self.fills += 1
         if event.leaves:
             sent.state = advance(sent.state, _PART_FILLED)
             self._is_there(sent)  # a fill may overtake the acknowledgement
@@ -163,7 +171,7 @@ class Router:
         kind = type(event)
         if kind in _LATE and event.client_id not in self._sent and self._outbox.issued(event.client_id):
             return  # the order was over, by the venue's own doing, before our request got there
-        sent = self._known(event.client_id)
+        sent = self._sent[event.client_id]
         sent.state = advance(sent.state, _MOVES[kind])
         if kind in _ANSWERS and sent.asked:
             sent.asked -= 1
@@ -177,12 +185,6 @@ class Router:
         if broker is None:
             broker = self._by_instrument[instrument] = self._brokers[instrument.partition(":")[0]]
         return broker
-
-    def _known(self, client_id: str) -> Sent:
-        try:
-            return self._sent[client_id]
-        except KeyError:
-            raise ImpossibleMove(f"a report about {client_id}, which is not an order of ours") from None
 
     def _is_there(self, sent: Sent) -> None:
         sent.accepted = True

@@ -26,6 +26,11 @@ from bus.resume import BookState, MarketResumed
 from bus.values import Instrument
 
 
+def middle(quote: Quote) -> float:
+    """0.0 where it has but one side, or the sides cross."""
+    return (quote.bid + quote.ask) / 2 if 0.0 < quote.bid < quote.ask else 0.0
+
+
 class Market:
     """The present, by instrument name."""
 
@@ -67,9 +72,7 @@ class Market:
         if book is not None:
             return book.mid if book.usable else 0.0
         quote = self.quotes.get(instrument)
-        if quote is not None:
-            return (quote.bid + quote.ask) / 2 if 0.0 < quote.bid < quote.ask else 0.0
-        return self.last(instrument)
+        return middle(quote) if quote is not None else self.last(instrument)
 
     def last(self, instrument: str) -> float:
         """The last traded price, else the last bar's close, else the middle of the last quote; 0.0 for none."""
@@ -80,7 +83,7 @@ class Market:
         if bar is not None:
             return bar.close
         quote = self.quotes.get(instrument)
-        return (quote.bid + quote.ask) / 2 if quote is not None and 0.0 < quote.bid < quote.ask else 0.0
+        return middle(quote) if quote is not None else 0.0
 
     def mark(self, instrument: str) -> float:
         """What a position is valued at: the venue's mark price where it sends one, else the last price."""

@@ -33,12 +33,13 @@ def install() -> None:
 # third of the time, and every order asks for both.
 _text = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder(float).decode
+_read_exactly = msgspec.json.Decoder(Decimal).decode
 
 
 @lru_cache(maxsize=4096)
 def from_float(value: float) -> Decimal:
     """The decimal a venue printed, recovered from the float parsed from it (shortest round-trip text)."""
-    return Decimal(_text(value).decode() if isfinite(value) else repr(value))
+    return _read_exactly(_text(value)) if isfinite(value) else Decimal(repr(value))
 
 
 def to_float(value: Decimal) -> float:

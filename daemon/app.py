@@ -20,7 +20,6 @@ from pydantic import ValidationError
 
 from bus import money
 from bus.clock import MINUTE, SECOND
-from bus.events import OrderFilled
 from bus.journal import Journal
 from bus.values import Instrument
 from config import load as config
@@ -102,7 +101,6 @@ class Run:
             strategies,
             MINUTE if all(source.bars_only for source in self.sources) else SECOND,
         )
-        self._tally = Tally(self.core)
         self._log = RunLog(self.session.path, resolved.process.logging.level)
         self._log.event("info", "session.opened", files=[str(file) for file in request.files])
         self._oddities = Oddities(self.core.bus)
@@ -140,7 +138,7 @@ class Run:
         # Imported now that the buffers of the sources are free again, not beside them.
         from daemon.reading import calibration, export
 
-        summary = self._tally.summary(self.core, self.sources, self.session, self._wall)
+        summary = _summary(self.core, self.sources, self.session, self._wall)
         bad = [one for source in self.sources for one in sorted(source.bad, key=lambda one: one.line)]
         session.replace_file(self.session.path / session.CURVE, orjson.dumps(self.core.sampler.curve()))
         write_rejected(self.session, bad)
@@ -275,47 +273,37 @@ def _entries(names: Sequence[str], params: Sequence[Mapping[str, Any]]) -> list[
     return entries
 
 
-class Tally:
-    """Counts what the journal will say, while it is being said."""
-
-    def __init__(self, core: Core) -> None:
-        self.fills = 0
-        core.bus.subscribe(OrderFilled, self._on_fill)
-
-    def _on_fill(self, _: OrderFilled) -> None:
-        self.fills += 1
-
-    def summary(self, core: Core, files: Sequence[Source], written: Session, wall: float) -> dict[str, Any]:
-        """The object ``--json`` ends with. Money is exact text; ratios are numbers."""
-        counts = list({id(source.counts): source.counts for source in files}.values())
-        intake = core.intake
-        start = core.equity.start
-        end, _ = core.worth()
-        return {
-            "session": str(written.path),
-            "frames": intake.frames + intake.rows,
-            "unparsed": sum(source.bad_lines for source in files),
-            **{
-                name: sum(getattr(c, name) for c in counts)
-                for name in ("ignored", "gaps", "duplicates", "late", "trades", "quotes", "depth_updates", "klines")
-            },
-            "late_for_bars": core.bars.late if core.bars is not None else 0,
-            "bars": (core.bars.closed if core.bars is not None else 0)
-            + sum(source.counts.klines for source in files if source.bars_only),
-            "intents": core.runner.intents,
-            "orders": core.router.orders,
-            "refused": core.gate.refused,
-            "fills": self.fills,
-            "fees": {asset: money.plain(fee) for asset, fee in sorted(core.ledger.fees.items())},
-            "equity_start": None if start is None else money.plain(start),
-            "equity_end": money.plain(end) if end.is_finite() else None,
-            "max_drawdown": core.equity.max_drawdown,
-            "state": core.switch.state.value,
-            "journal_records": core.chain.seq,
-            "journal_head": core.chain.head.hex(),
-            "wall_s": round(wall, 4),
-            "frames_per_s": round((intake.frames + intake.rows) / wall) if wall else 0,
-        }
+def _summary(core: Core, files: Sequence[Source], written: Session, wall: float) -> dict[str, Any]:
+    """The object ``--json`` ends with. Money is exact text; ratios are numbers."""
+    counts = list({id(source.counts): source.counts for source in files}.values())
+    intake = core.intake
+    start = core.equity.start
+    end, _ = core.worth()
+    return {
+        "session": str(written.path),
+        "frames": intake.frames + intake.rows,
+        "unparsed": sum(source.bad_lines for source in files),
+        **{
+            name: sum(getattr(c, name) for c in counts)
+            for name in ("ignored", "gaps", "duplicates", "late", "trades", "quotes", "depth_updates", "klines")
+        },
+        "late_for_bars": core.bars.late if core.bars is not None else 0,
+        "bars": (core.bars.closed if core.bars is not None else 0)
+        + sum(source.counts.klines for source in files if source.bars_only),
+        "intents": core.runner.intents,
+        "orders": core.router.orders,
+        "refused": core.gate.refused,
+        "fills": core.router.fills,
+        "fees": {asset: money.plain(fee) for asset, fee in sorted(core.ledger.fees.items())},
+        "equity_start": None if start is None else money.plain(start),
+        "equity_end": money.plain(end) if end.is_finite() else None,
+        "max_drawdown": core.equity.max_drawdown,
+        "state": core.switch.state.value,
+        "journal_records": core.chain.seq,
+        "journal_head": core.chain.head.hex(),
+        "wall_s": round(wall, 4),
+        "frames_per_s": round((intake.frames + intake.rows) / wall) if wall else 0,
+    }
 
 
 def _manifest(resolved: Resolved, started: datetime, request: Request) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def passing(chain: Chain, clock: Clock, equity: Equity, hearers: Hearers) -> Cal
             and row.sheet is equity.sheet
             and row.instrument is bar.instrument
             and chain.opened_at == len(pending)
-            and row.interval == bar.interval_ns
+            and (row.interval is bar.interval_ns or row.interval == bar.interval_ns)
             and bar.closed
         ):
             row.ns = clock.now

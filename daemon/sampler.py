@@ -8,16 +8,30 @@ the same samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from bus.clock import SECOND, Clock
-from bus.market import Market
+from bus.events import Bar, Quote, Trade
+from bus.market import Market, middle
 from bus.money import to_float
 from portfolio.equity import CannotValue, Equity
 from portfolio.ledger import Ledger
 
 MOST = 1_024
-Sample = tuple[int, float, float, dict[str, float]]
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """``equity`` is NaN while it is not known. ``heard`` is the latest of each instrument, as it was: what its price is
+    can be asked later.
+    """
+
+    ns: int
+    equity: float
+    gross: float
+    heard: Mapping[str, Trade | Bar | Quote]
 
 
 class Sampler:
@@ -37,26 +51,27 @@ class Sampler:
 
     def equity(self) -> list[float]:
         """Equity at each step, from the first at which it was known."""
-        return [sample[1] for sample in self._samples if not math.isnan(sample[1])]
+        return [sample.equity for sample in self._samples if not math.isnan(sample.equity)]
 
     def curve(self) -> dict[str, Any]:
         """The samples in columns, and one of right now; what was not known at a time is None. Equity in ``asset``."""
         samples = [*self._samples, self._sample()]
-        names = sorted({name for sample in samples for name in sample[3]})
+        prices = [{name: _price(event) for name, event in sample.heard.items()} for sample in samples]
+        names = sorted({name for known in prices for name in known})
         return {
             "asset": self._equity.asset,
             "step_ns": self.step_ns,
-            "t_ns": [sample[0] for sample in samples],
-            "equity": [None if math.isnan(sample[1]) else sample[1] for sample in samples],
-            "gross": [sample[2] for sample in samples],
-            "prices": {name: [sample[3].get(name) for sample in samples] for name in names},
+            "t_ns": [sample.ns for sample in samples],
+            "equity": [None if math.isnan(sample.equity) else sample.equity for sample in samples],
+            "gross": [sample.gross for sample in samples],
+            "prices": {name: [known.get(name) for known in prices] for name in names},
         }
 
     def _tick(self) -> None:
         self._samples.append(self._sample())
         if len(self._samples) >= MOST:
             self.step_ns *= 2
-            self._samples = [sample for sample in self._samples if sample[0] % self.step_ns == 0]
+            self._samples = [sample for sample in self._samples if sample.ns % self.step_ns == 0]
         self.start()
 
     def _sample(self) -> Sample:
@@ -70,4 +85,10 @@ class Sampler:
                 size = abs(to_float(position.size if position.single else position.size * position.multiplier))
                 gross += size if position.inverse else size * market.mark(name)
         heard = market.trades or market.bars or market.quotes
-        return self._clock.now, equity, gross, {name: market.last(name) for name in heard}
+        return Sample(self._clock.now, equity, gross, heard.copy())
+
+
+def _price(event: Trade | Bar | Quote) -> float:
+    if isinstance(event, Trade):
+        return event.price
+    return event.close if isinstance(event, Bar) else middle(event)

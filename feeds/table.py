@@ -11,7 +11,7 @@ at it like the last.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import repeat
@@ -123,7 +123,7 @@ class TableFeed:
             ids = np.where(known, told, ids)
         times = {"ts": venue_ns >= 0, "received": local_ns >= 0}
         good = self._good({**times, "price": _is_price(price), "size": _is_size(size)})
-        price = price[good]
+        price, told = price[good], venue_ns[good].tolist()
         rows: list[Row] = list(
             map(
                 Trade,
@@ -132,8 +132,8 @@ class TableFeed:
                 size[good].tolist(),
                 self._takers(codes[good], price),
                 ids[good].tolist(),
-                venue_ns[good].tolist(),
-                self._in_order(local_ns[good]),
+                told,
+                self._in_order(local_ns[good], told),
             )
         )
         self.counts.trades += len(rows)
@@ -152,6 +152,7 @@ class TableFeed:
         times = {"ts": venue_ns >= 0, "received": local_ns >= 0}
         prices = {"bid": _is_price(bid), "ask": _is_price(ask)}
         good = self._good({**times, **prices, "bid_size": _is_size(bid_size), "ask_size": _is_size(ask_size)})
+        told = venue_ns[good].tolist()
         rows: list[Row] = list(
             map(
                 Quote,
@@ -161,8 +162,8 @@ class TableFeed:
                 ask[good].tolist(),
                 ask_size[good].tolist(),
                 ids[good].tolist(),
-                venue_ns[good].tolist(),
-                self._in_order(local_ns[good]),
+                told,
+                self._in_order(local_ns[good], told),
             )
         )
         self.counts.quotes += len(rows)
@@ -186,13 +187,14 @@ class TableFeed:
             | {"high and low": enclosed, "volume": _is_size(volume)}
         )
         end_ns = (start_ns + interval)[good]
+        ends: list[int] = end_ns.tolist()
         rows: list[Row] = list(
             map(
                 Bar,
                 repeat(self._spec.instrument),
-                interval[good].tolist(),
+                _alike(interval[good]),
                 start_ns[good].tolist(),
-                end_ns.tolist(),
+                ends,
                 open_[good].tolist(),
                 high[good].tolist(),
                 low[good].tolist(),
@@ -201,7 +203,7 @@ class TableFeed:
                 trades[good].tolist(),
                 repeat(True),
                 repeat(False),
-                self._in_order(end_ns),
+                self._in_order(end_ns, ends),
             )
         )
         self.counts.klines += len(rows)
@@ -234,14 +236,16 @@ class TableFeed:
         self._last_price, self._last_code = float(price[-1]), int(codes[-1])
         return list(map((Side.SELL, Side.SELL, Side.BUY).__getitem__, (codes + 1).tolist()))
 
-    def _in_order(self, local_ns: Integers) -> list[int]:
-        """When we hear of each row: never before the row ahead of it."""
+    def _in_order(self, local_ns: Integers, told: list[int]) -> list[int]:
+        """When we hear of each row: never before the row ahead of it. Where that is when it is ``told`` to have been,
+        those same numbers: half as many to keep, and to fetch from memory.
+        """
         import numpy as np
 
         heard = np.maximum.accumulate(np.concatenate(([self._heard_ns], local_ns + self._spec.delay_ns)))
         self._heard_ns = int(heard[-1])
         in_order: list[int] = heard[1:].tolist()
-        return in_order
+        return told if in_order == told else in_order
 
     # --- bad rows ----------------------------------------------------------------------------------------------
 
@@ -271,6 +275,11 @@ class TableFeed:
     def _report(self, row: int, reason: str) -> None:
         self.bad_rows += 1
         self._on_bad(row, reason)
+
+
+def _alike(values: Integers) -> Iterable[int]:
+    """The values, as one and the same object where they are all equal."""
+    return repeat(int(values[0])) if len(values) and (values == values[0]).all() else values.tolist()
 
 
 def _is_price(values: Floats) -> Mask:

@@ -46,11 +46,27 @@ _SOURCES = (MarkPrice, Trade, Bar, Quote)  # of a mark, in the order in which ma
 
 
 class _Alarm:
-    __slots__ = ("limit", "on_breach")
+    """``level`` is the equity below which more than ``limit`` may be lost: a hair early, for the exact figure to
+    decide.
+    """
+
+    __slots__ = ("level", "limit", "on_breach")
 
     def __init__(self, limit: Decimal, on_breach: Callable[[], object]) -> None:
         self.limit = limit
         self.on_breach = on_breach
+        self.level = -math.inf
+
+    def measure_from(self, start: Decimal) -> None:
+        self.level = float(start * (ONE - self.limit)) + _SLACK * float(start)
+
+
+class _Guard:
+    __slots__ = ("level", "look")
+
+    def __init__(self, look: Callable[[], float]) -> None:
+        self.look = look
+        self.level = math.inf
 
 
 class Held:
@@ -84,9 +100,9 @@ _Worth = tuple[Sheet, list[Position]]
 
 
 class Equity:
-    """``peak`` is the highest equity seen, ``max_drawdown`` the largest fraction of a peak that was ever lost (float);
-    ``start`` is the equity the session started with, None until that could be told. ``sheet`` is what was last taken
-    apart, None once that may have changed; ``shown`` are the holdings whose marks go with it.
+    """``peak`` is the highest equity seen (float), ``start`` the equity the session started with, None until that could
+    be told. ``sheet`` is what was last taken apart, None once that may have changed; ``shown`` are the holdings whose
+    marks go with it.
     """
 
     def __init__(self, ledger: Ledger, market: Market, clock: Clock, asset: str) -> None:
@@ -114,12 +130,12 @@ class Equity:
         self.start: Decimal | None = None
         self._start = math.nan
         self.peak = -math.inf
-        self.max_drawdown = 0.0
-        self._floor = math.inf
+        self._low = math.inf  # the lowest since this peak
+        self._deepest = 0.0  # the largest fraction of an earlier peak that was lost
+        self._floor = math.inf  # below this the drawdown is deeper than ever, below ``_trip`` somebody is to be called
+        self._trip = math.inf
         self._alarm: _Alarm | None = None
-        self._alarm_level = -math.inf
-        self._guard: Callable[[], float] | None = None
-        self._guard_level = -math.inf
+        self._guard: _Guard | None = None
         self._measure_again()
 
     def attach(self, bus: Bus) -> None:
@@ -200,6 +216,11 @@ class Equity:
         value = self.value_float()
         return _lost(value, self._start) if value < self._start else 0.0
 
+    @property
+    def max_drawdown(self) -> float:
+        """The largest fraction of a peak that was ever lost, as watched."""
+        return max(self._deepest, _lost(self._low, self.peak))
+
     def confirm(self) -> tuple[Decimal, Decimal]:
         """Exactly the two above, of the peak and of the start. Raises CannotValue."""
         value = self.value()
@@ -219,22 +240,26 @@ class Equity:
         """
         self._carried, self.start, self._start = state, None, math.nan
         self.peak = state.peak if state.peak is not None else -math.inf
-        self.max_drawdown = state.max_drawdown
+        self._low, self._deepest = math.inf, state.max_drawdown
         self._valuation.restore(state.sources)
-        self._guard_level = math.inf if self._guard is not None else -math.inf
+        if self._guard is not None:
+            self._guard.level = math.inf
         self._measure_again()
 
     def rebase(self) -> None:
         """Count losses from here on, from the start and from the peak. Raises CannotValue."""
         self.start = self.value()
-        self._start = self.peak = float(self.start)
-        self._set_alarm_level()
-        self._guard_level = math.inf if self._guard is not None else -math.inf
+        self._deepest = self.max_drawdown
+        self._start = self.peak = self._low = float(self.start)
+        if self._alarm is not None:
+            self._alarm.measure_from(self.start)
+        if self._guard is not None:
+            self._guard.level = math.inf
         self._measure_again()
 
     def guard(self, look: Callable[[], float]) -> None:
         """Call ``look`` at each new peak, and whenever equity is below what it last returned."""
-        self._guard, self._guard_level = look, math.inf
+        self._guard = _Guard(look)
         if self._cannot is None:
             self._count()
             self._look()
@@ -246,7 +271,8 @@ class Equity:
         """
         limit = limit_from_start
         self._alarm = _Alarm(money.from_float(limit), on_breach) if limit is not None else None
-        self._set_alarm_level()
+        if self._alarm is not None and self.start is not None:
+            self._alarm.measure_from(self.start)
         if self._cannot is None:
             self._count()
             self._look()
@@ -326,9 +352,12 @@ class Equity:
             return
         self._value = value = self._value + weight * (price - held.counted)
         held.price = held.counted = price
-        if value > self.peak:
+        if value > self.peak or value < self._trip:
             self._look()
-        elif value < self._floor and self._fell(value) and len(self._held) == 1:
+        elif value < self._floor:
+            self._floor = self._low = value
+            if len(self._held) > 1:
+                return
             if weight > 0:  # the bound towards more loss is where we stand, the other one stays
                 held.low = price
             else:
@@ -363,10 +392,13 @@ class Equity:
         else:
             held.weight = (held.weight or 0.0) + money.to_float(size)  # it is never None where things are simple
         self._value = value
-        if value > self.peak:
+        if value > self.peak or value < self._trip:
             self._look()
-        elif (value >= self._floor or self._fell(value)) and there:
-            self._set_bands()
+        else:
+            if value < self._floor:
+                self._floor = self._low = value
+            if there:
+                self._set_bands()
         return True
 
     def _is_simple(self, position: Position) -> bool:
@@ -406,7 +438,8 @@ class Equity:
             carried, self._carried = self._carried, None
             self.start = carried.start if carried is not None and carried.start is not None else self.value()
             self._start = float(self.start)
-            self._set_alarm_level()
+            if self._alarm is not None:
+                self._alarm.measure_from(self.start)
         if begin and self._begun_ns is None:
             self._begun_ns = self._clock.now
         self._moves_left = _MOVES
@@ -482,43 +515,30 @@ class Equity:
             else:
                 held.low, held.high = _NO_BAND
 
-    def _fell(self, value: float) -> bool:
-        """The deepest drawdown so far, and nobody waits for it: it is noted, and that is all. Else we look closer."""
-        if value < self._alarm_level or value < self._guard_level:
-            self._look()
-            return False
-        self.max_drawdown = _lost(value, self.peak)
-        self._floor = value
-        return True
-
     def _look(self) -> None:
-        """Equity is higher than ever, or lower than ``_floor``: note it, act on it, and say when to look again."""
-        value = self._value
+        """Equity is higher than ever, or so low that somebody waits for it: note it, act on it, and say when to look
+        again.
+        """
+        value, alarm = self._value, self._alarm
         risen = value > self.peak
         if risen:
-            self.peak = value
-        elif (lost := _lost(value, self.peak)) > self.max_drawdown:
-            self.max_drawdown = lost
-        alarm = self._alarm
-        if alarm is not None and value < self._alarm_level and self.confirm()[1] > alarm.limit:
-            self._sound(alarm)
-        if self._guard is not None and (risen or value < self._guard_level):
-            self._guard_level = self._guard()
-        floor = self.peak * (1.0 - self.max_drawdown)
-        self._floor = max(floor, self._alarm_level, self._guard_level)
+            self._deepest = self.max_drawdown
+            self.peak = self._low = value
+        elif value < self._low:
+            self._low = value
+        if alarm is not None and value < alarm.level and self.confirm()[1] > alarm.limit:
+            self._alarm = None
+            alarm.on_breach()
+        guard = self._guard
+        if guard is not None and (risen or value < guard.level):
+            guard.level = guard.look()
+        self._trip = max(_level(self._alarm), _level(guard))
+        self._floor = max(self.peak * (1.0 - self.max_drawdown), self._trip)
         self._set_bands()
 
-    def _set_alarm_level(self) -> None:
-        """Below this the limit may be exceeded: a hair early, for the exact figure to decide."""
-        if self._alarm is None or self.start is None:
-            self._alarm_level = -math.inf
-        else:
-            self._alarm_level = float(self.start * (ONE - self._alarm.limit)) + _SLACK * float(self.start)
 
-    def _sound(self, alarm: _Alarm) -> None:
-        self._alarm = None
-        self._set_alarm_level()
-        alarm.on_breach()
+def _level(called: _Alarm | _Guard | None) -> float:
+    return called.level if called is not None else -math.inf
 
 
 def _sets(kind: type, held: Held) -> bool:

@@ -67,7 +67,8 @@ class Exchange:
     # --- requests: what we ask ---------------------------------------------------------------------------------
 
     def submit(self, client_id: str, order: Order) -> None:
-        sent = VenueOrder(client_id, order, _limit(order), order.size, order.size)
+        priced = order.type is LIMIT or order.type is STOP_LIMIT  # the price of any other means nothing
+        sent = VenueOrder(client_id, order, order.price if priced else None, order.size, order.size)
         self._orders.setdefault(client_id, sent)
         delay = self._models.entry.draw(self._draws, "latency.entry", order.intent_id)
         self.wire.send(self._clock.now + delay, self._arrive, sent)
@@ -244,8 +245,3 @@ class Exchange:
         act = self._reporter.begin(order) if order is not None else self._reporter.begin_unknown(client_id)
         act.events.append(event(act.ns, client_id, code, reason))
         self._reporter.tell(act)
-
-
-def _limit(order: Order) -> Decimal | None:
-    """The limit of orders that have one; a market order's price means nothing."""
-    return order.price if order.type is LIMIT or order.type is STOP_LIMIT else None

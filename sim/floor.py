@@ -95,7 +95,8 @@ class Floor:
         model = self._slippage[source]
         if model.waits and not at_open:
             return Taking([], source, model)
-        terms, size = order.terms, self._tradeable(desk, order)
+        terms = order.terms
+        size = self._tradeable(desk, order) if terms.reduce_only else order.leaves
         levels = model.plan(offers, desk.instrument, terms.side, order.price, size) if size else []
         in_the_way = False
         if levels and (desk.bids or desk.asks) and (own := desk.own_best(terms.side)) is not None:

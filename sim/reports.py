@@ -61,12 +61,10 @@ class Reporter:
     def hear(self, act: Act) -> None:
         order = act.order
         if order is not None and order.stage is DONE and order.heard_ns == act.ns:
-            self._forget(order)
+            orders, client_id = self._orders, order.client_id
+            if orders.get(client_id) is order:  # not where it was refused because another has its id
+                del orders[client_id]
         self._bus.publish_all(act.events)
-
-    def _forget(self, order: VenueOrder) -> None:
-        if self._orders.get(order.client_id) is order:
-            del self._orders[order.client_id]
 
 
 def key(intent_id: str, count: int) -> str:

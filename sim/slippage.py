@@ -135,4 +135,4 @@ def _within(side: Side, touch: float | None, limit: float) -> bool:
 
 def whole(side: Side, price: Decimal, limit: Decimal | None, size: Decimal) -> Plan:
     """Everything at one price, or nothing when the limit or a missing price forbids it."""
-    return [] if price <= 0 or beyond(side, price, limit) else [(price, size)]
+    return [] if price <= 0 or (limit is not None and beyond(side, price, limit)) else [(price, size)]

@@ -49,22 +49,26 @@ class EmaCross(Strategy):
         self._averages: dict[str, _Averages] = {}
 
     def on_trade(self, trade: Trade, view: View) -> Wishes:
-        price = trade.price
-        averages = self._averages.get(trade.instrument) or self._begin(trade.instrument, price)
-        averages.fast = fast = averages.fast + self._fast_weight * (price - averages.fast)
-        averages.slow = slow = averages.slow + self._slow_weight * (price - averages.slow)
-        return None if (fast > slow) is averages.long else self._cross(trade.instrument, averages)
+        averages, price = self._averages.get(trade.instrument), trade.price
+        if averages is None:
+            averages = self._averages[trade.instrument] = _Averages(price)
+        fast, slow, long = averages.fast, averages.slow, averages.long
+        averages.fast = fast = fast + self._fast_weight * (price - fast)
+        averages.slow = slow = slow + self._slow_weight * (price - slow)
+        if long if fast > slow else long is False:  # they stand as they stood
+            return None
+        return self._cross(trade.instrument, averages)
 
     def on_bar(self, bar: Bar, view: View) -> Wishes:
-        price = bar.close
-        averages = self._averages.get(bar.instrument) or self._begin(bar.instrument, price)
-        averages.fast = fast = averages.fast + self._fast_weight * (price - averages.fast)
-        averages.slow = slow = averages.slow + self._slow_weight * (price - averages.slow)
-        return None if (fast > slow) is averages.long else self._cross(bar.instrument, averages)
-
-    def _begin(self, instrument: str, price: float) -> _Averages:
-        averages = self._averages[instrument] = _Averages(price)
-        return averages
+        averages, price = self._averages.get(bar.instrument), bar.close
+        if averages is None:
+            averages = self._averages[bar.instrument] = _Averages(price)
+        fast, slow, long = averages.fast, averages.slow, averages.long
+        averages.fast = fast = fast + self._fast_weight * (price - fast)
+        averages.slow = slow = slow + self._slow_weight * (price - slow)
+        if long if fast > slow else long is False:  # they stand as they stood
+            return None
+        return self._cross(bar.instrument, averages)
 
     def _cross(self, instrument: str, averages: _Averages) -> Wishes:
         """The averages changed places, or are still too young to say."""

@@ -18,7 +18,7 @@ import orjson
 
 from bus import money
 from bus.clock import SECOND
-from bus.events import OrderFilled, StateRestored
+from bus.events import StateRestored
 from bus.inputs import Input
 from bus.journal import Journal
 from bus.values import Instrument
@@ -77,14 +77,12 @@ class Sitting:
         strategies = [(name, make(), wanted) for name, make, wanted in setting.strategies]
         self.mode, self.boot = setting.mode, setting.boot
         self.errors: list[str] = []
-        self.fills = 0
         self.session = Session.create(directory, _manifest(setting, trading, parent))
         self.journal = Journal(self.session.journal)
         self.log = RunLog(directory, process.logging.level)
         self.execution_log = ExecutionLog(directory)
         parts = (trading, setting.instruments, setting.venues, self.journal, self._on_error, strategies)
         self.core = build(*parts, step_ns=SECOND, boot=setting.boot, log=self.execution_log)
-        self.core.bus.subscribe(OrderFilled, self._on_fill)
         self.cortex = Cortex(directory, setting.mode, self.core, {one.name: one.use for one in trading.strategies})
         self.execution_log.on_held = self.cortex.held
         self.recorder = Recorder(directory, keeping(process.recording))
@@ -136,7 +134,7 @@ class Sitting:
             "intents": core.runner.intents,
             "orders": core.router.orders,
             "refused": core.gate.refused,
-            "fills": self.fills,
+            "fills": self.core.router.fills,
             "equity_end": money.plain(worth) if worth.is_finite() else None,
             "state": core.switch.state.value,
             "reason": reason,
@@ -172,9 +170,6 @@ class Sitting:
         self.session.manifest.update(ended=datetime.now(UTC).isoformat(), reason=why)
         self.session.write()
         self.close_logs()
-
-    def _on_fill(self, _: OrderFilled) -> None:
-        self.fills += 1
 
     def _on_error(self, where: str, error: Exception) -> None:
         self.errors.append(f"{where}: {type(error).__name__}: {error}")

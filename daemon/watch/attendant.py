@@ -131,7 +131,7 @@ class Attendant:
             "intents_total": core.runner.intents,
             "orders_total": core.router.orders,
             "refused_total": core.gate.refused,
-            "fills_total": live.sitting.fills,
+            "fills_total": core.router.fills,
             "reconnects_total": live.reconnects,
             "open_orders": core.exposure.count(),
             "equity": float(worth),

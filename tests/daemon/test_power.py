@@ -42,7 +42,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def session() -> None:
         live = World(root, Market(10).lines(), config_text=CONFIG).start()
-        rig(live, "committed", 400, when=lambda live: live.sitting.fills >= 3)
+        rig(live, "committed", 400, when=lambda live: live.sitting.core.router.fills >= 3)
         asyncio.run(live.run())
 
     assert in_a_process(session) == -signal.SIGKILL
