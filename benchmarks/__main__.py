@@ -32,6 +32,7 @@ from daemon.app import Request, Run
 
 FOLDER = Path("var/bench")
 ROUNDS = 5
+PAIRS = 3
 PEER_WORKLOADS = (
     ("W1", "trades"),
     ("W2", "trades"),
@@ -116,22 +117,35 @@ def bus() -> None:
 
 
 def engine(data: Path, peers: Path | None, pythons: dict[str, str]) -> None:
-    """The peers' workloads on ours, and on each peer beside it where its scripts and interpreter are given."""
+    """The peers' workloads on ours, and on each peer where its scripts and interpreter are given: ``PAIRS`` times the
+    one right after the other, because a shared machine is not as fast in one minute as in the next.
+    """
     for workload, bars in PEER_WORKLOADS:
-        extra = ["--bars", bars] if workload.startswith("W4") else []
-        ours = _line([sys.executable, "-m", "benchmarks.engine", workload, "--data", str(data), *extra])
-        _say(**ours)
+        extra = ["--data", str(data), *(["--bars", bars] if workload.startswith("W4") else [])]
+        ours = partial(_line, [sys.executable, "-m", "benchmarks.engine", workload, *extra])
+        _say(**ours())
+        if peers is None:
+            continue
         for name, python in pythons.items():
-            if peers is None:
-                continue
-            script = peers / f"bench_{name}.py"
-            theirs = _line([python, str(script), workload.removesuffix("-holds"), "--data", str(data), *extra])
-            if "rate" in theirs:
-                _say(
-                    bench="ratio", workload=workload, peer=name, ours=ours["rate"], theirs=theirs["rate"],
-                    ratio=round(ours["rate"] / theirs["rate"], 2),
-                    orders=theirs.get("orders"), equity=theirs.get("equity"),
-                )  # fmt: skip
+            script = str(peers / f"bench_{name}.py")
+            theirs = partial(_line, [python, script, workload.removesuffix("-holds"), *extra])
+            pairs = [(ours(), theirs()) for _ in range(PAIRS)]
+            if all("rate" in line for pair in pairs for line in pair):
+                _say(bench="ratio", workload=workload, peer=name, **_compared(pairs))
+
+
+def _compared(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+    """Events a second of both, and how many times as many ours are in each pair: the median, and the range."""
+    ratios = [ours["rate"] / theirs["rate"] for ours, theirs in pairs]
+    theirs = pairs[-1][1]
+    return {
+        "ours": statistics.median(ours["rate"] for ours, _ in pairs),
+        "theirs": statistics.median(theirs["rate"] for _, theirs in pairs),
+        "ratio": round(statistics.median(ratios), 2),
+        "range": [round(min(ratios), 2), round(max(ratios), 2)],
+        "orders": theirs.get("orders"),
+        "equity": theirs.get("equity"),
+    }
 
 
 class _Counter:

@@ -36,15 +36,15 @@ from bus.events import (
 from bus.state import SentState
 from bus.values import OrderState
 
-Report = (
-    OrderTriggered | OrderCancelled | OrderExpired | OrderRejected | OrderReplaced | CancelRejected | ReplaceRejected
-)
+Report = OrderTriggered | OrderCancelled | OrderExpired | OrderRejected | OrderReplaced
 _MOVES: Mapping[type[Report], Move] = {
     OrderTriggered: Move.TRIGGERED,
     OrderCancelled: Move.CANCELLED,
     OrderExpired: Move.EXPIRED,
     OrderRejected: Move.REJECTED,
     OrderReplaced: Move.REPLACED,
+}
+_LATE: Mapping[type[CancelRejected | ReplaceRejected], Move] = {
     CancelRejected: Move.CANCEL_REJECTED,
     ReplaceRejected: Move.REPLACE_REJECTED,
 }
@@ -56,8 +56,7 @@ _ACCEPTED, _CANCEL_ASKED, _REPLACE_ASKED, _PART_FILLED, _FILLED = (
     Move.FILLED,
 )
 WHO = "router"
-_LATE = frozenset({CancelRejected, ReplaceRejected})
-_ANSWERS = frozenset({OrderCancelled, CancelRejected, OrderReplaced, ReplaceRejected})
+_ANSWERS = frozenset({OrderCancelled, OrderReplaced})
 
 
 class Sent(msgspec.Struct, eq=False):
@@ -103,6 +102,8 @@ class Router:
         bus.subscribe(OrderAccepted, self.on_accepted)
         for event_type in _MOVES:
             bus.subscribe(event_type, self.on_report)
+        for late in _LATE:
+            bus.subscribe(late, self.on_refused)
 
     @property
     def unasked(self) -> bool:
@@ -168,12 +169,20 @@ class Router:
             self._forget(sent)
 
     def on_report(self, event: Report) -> None:
-        kind = type(event)
-        if kind in _LATE and event.client_id not in self._sent and self._outbox.issued(event.client_id):
+        kind, sent = type(event), self._sent[event.client_id]
+        sent.state = state = advance(sent.state, _MOVES[kind])
+        if sent.asked and kind in _ANSWERS:
+            sent.asked -= 1
+        if state in DONE:
+            self._forget(sent)
+
+    def on_refused(self, event: CancelRejected | ReplaceRejected) -> None:
+        """A request of ours about an order came too late, or too early."""
+        if event.client_id not in self._sent and self._outbox.issued(event.client_id):
             return  # the order was over, by the venue's own doing, before our request got there
-        sent = self._sent[event.client_id]
-        sent.state = advance(sent.state, _MOVES[kind])
-        if kind in _ANSWERS and sent.asked:
+        kind, sent = type(event), self._sent[event.client_id]
+        sent.state = advance(sent.state, _LATE[kind])
+        if sent.asked:
             sent.asked -= 1
         if kind is CancelRejected:
             sent.unwanted = not sent.accepted

@@ -78,6 +78,7 @@ class Bus:
         self._known: dict[tuple[object, ...], Route] = {}
         self._backlog: deque[object] = deque()
         self._busy = False
+        self._rerouted = False
 
     def publish(self, event: object) -> None:
         """Deliver ``event`` to all its subscribers, or queue it behind the delivery under way."""
@@ -96,7 +97,7 @@ class Bus:
     def publish_stamped(self, events: Iterable[Stamped], clock: Clock) -> None:
         """``publish`` for a batch of events that say when we heard them: the clock is turned to each on the way."""
         assert not self._busy, "a batch comes through the door, not out of a handler"
-        routes, backlog, rest = self._routes, self._backlog, iter(events)
+        routes, backlog, drain, rest = self._routes, self._backlog, self._drain, iter(events)
         self._busy = True
         try:
             event = next(rest, None)
@@ -110,11 +111,7 @@ class Bus:
                     self._busy = True
                 clock.now = ns
                 follow = routes[type(event)].follow
-                event = follow(event, rest, clock, backlog)
-                if backlog:
-                    self._drain()
-                if event is None:
-                    event = next(rest, None)
+                event = follow(event, rest, clock, backlog, drain)
         finally:
             self._busy = False
 
@@ -146,13 +143,17 @@ class Bus:
         """
         return Stream(self, event_type, Inbox(capacity, policy))
 
-    def _drain(self) -> None:
-        """Deliver what was published meanwhile, and what is published by that, in order."""
+    def _drain(self) -> bool:
+        """Deliver what was published meanwhile, and what is published by that, in order; whether routes have changed
+        since this was asked last.
+        """
         backlog, routes = self._backlog, self._routes
         while backlog:
             event = backlog.popleft()
             deliver = routes[type(event)].deliver
             deliver(event)
+        changed, self._rerouted = self._rerouted, False
+        return changed
 
     def _reroute(self, event_type: type) -> None:
         # Another route, so that a delivery under way keeps the one it started with. Those who come and go (a venue with
@@ -163,6 +164,7 @@ class Bus:
         if known is None:
             known = self._known[key] = route(event_type, handlers, self._on_failure)
         self._routes[event_type] = known
+        self._rerouted = True
         if self._busy:
             self._backlog.append(_REROUTED)
 

@@ -20,15 +20,15 @@ from bus.clock import Clock
 Handler = Callable[[Any], object]
 OnFailure = Callable[[Handler, object, Exception], None]
 Handlers = tuple[Handler, ...]
-Follow = Callable[[Any, Iterator[Any], Clock, deque[object]], Any]
+Follow = Callable[[Any, Iterator[Any], Clock, deque[object], Callable[[], bool]], Any]
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
     """``deliver(event)`` calls all handlers in turn; one that raises is reported and the rest still run.
 
-    ``follow(event, rest, clock, backlog)`` delivers ``event`` and goes on with the ``rest``, turning the clock to each,
-    as long as nothing else is to be done: no backlog, no timer, no event of another type or out of time. It returns the
-    first that has to wait for that, not delivered yet, or None.
+    ``follow(event, rest, clock, backlog, drain)`` delivers ``event`` and goes on with the ``rest``, turning the clock
+    to each and draining the backlog after it, as long as nothing else is to be done: no timer, no other route, no
+    event of another type or out of time. It returns the first that has to wait for that, not delivered yet, or None.
     """
 
     deliver: Handler
@@ -59,10 +59,10 @@ def _codes(count: int) -> tuple[CodeType, CodeType]:
 _TEXT = """
 def deliver(event):
 {calls}
-def follow(event, rest, clock, backlog):
+def follow(event, rest, clock, backlog, drain):
 {calls}
-    if backlog:
-        return None
+    if backlog and drain():
+        return next(rest, None)
     now = clock.now
     for event in rest:
         ns = event.local_ns
@@ -70,7 +70,7 @@ def follow(event, rest, clock, backlog):
             return event
         clock.now = now = ns
 {calls_inside}
-        if backlog:
-            return None
+        if backlog and drain():
+            return next(rest, None)
     return None
 """

@@ -29,7 +29,7 @@ from sim.matching import Desk, passed
 from sim.members import GTD, LIMIT, MARKET, STOP, STOP_LIMIT
 from sim.models import Models
 from sim.orders import DONE, OPEN, TRAVELLING, VenueOrder
-from sim.reports import Reporter, key
+from sim.reports import Reporter
 from sim.wire import Wire
 
 KNOCK_NS = 100_000_000
@@ -70,23 +70,23 @@ class Exchange:
         priced = order.type is LIMIT or order.type is STOP_LIMIT  # the price of any other means nothing
         sent = VenueOrder(client_id, order, order.price if priced else None, order.size, order.size)
         self._orders.setdefault(client_id, sent)
-        delay = self._models.entry.draw(self._draws, "latency.entry", order.intent_id)
+        delay = self._models.entry.draw(self._draws, "latency.entry", order.intent_id, 0)
         self.wire.send(self._clock.now + delay, self._arrive, sent)
 
     def cancel(self, client_id: str) -> None:
-        order, name = self._orders.get(client_id), client_id
+        order, name, earlier = self._orders.get(client_id), client_id, 0
         if order is not None:
-            name = key(order.terms.intent_id, order.cancels)
-            order.cancels += 1
-        delay = self._models.cancel.draw(self._draws, "latency.cancel", name)
+            name, earlier = order.terms.intent_id, order.cancels
+            order.cancels = earlier + 1
+        delay = self._models.cancel.draw(self._draws, "latency.cancel", name, earlier)
         self.wire.send(self._clock.now + delay, self._cancel, client_id)
 
     def replace(self, client_id: str, price: Decimal, size: Decimal) -> None:
-        order, name = self._orders.get(client_id), client_id
+        order, name, earlier = self._orders.get(client_id), client_id, 0
         if order is not None:
-            order.replaces += 1
-            name = key(order.terms.intent_id, order.replaces)
-        delay = self._models.entry.draw(self._draws, "latency.entry", name)
+            name, earlier = order.terms.intent_id, order.replaces + 1  # the order itself was the first
+            order.replaces = earlier
+        delay = self._models.entry.draw(self._draws, "latency.entry", name, earlier)
         self.wire.send(self._clock.now + delay, self._replace, (client_id, price, size))
 
     # --- arrivals: what the venue makes of it ------------------------------------------------------------------

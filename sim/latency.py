@@ -1,6 +1,6 @@
 """How long a message travels. One object per assumption; each draw belongs to one message of one order.
 
-A draw is keyed by the order's intent id (and a counter from its second message on), so what other orders do shifts
+A draw is keyed by the order's intent id (and a number from its second message on), so what other orders do shifts
 nobody's delays. ``Models`` holds three: entry (new orders and replacements), cancel, and acknowledgement (reports
 back).
 """
@@ -17,8 +17,10 @@ MILLISECOND = 1_000_000
 
 
 class Latency(Protocol):
-    def draw(self, draws: Draws, purpose: str, key: str) -> int:
-        """Nanoseconds until the message named by ``purpose`` and ``key`` arrives."""
+    def draw(self, draws: Draws, purpose: str, name: str, earlier: int) -> int:
+        """Nanoseconds until a message of this ``purpose`` about the intent ``name`` arrives, of which there were
+        ``earlier`` ones.
+        """
         ...
 
 
@@ -32,7 +34,7 @@ class FixedLatency:
             raise ValueError(f"a latency cannot be negative: {ns}")
         self.ns = ns
 
-    def draw(self, draws: Draws, purpose: str, key: str) -> int:
+    def draw(self, draws: Draws, purpose: str, name: str, earlier: int) -> int:
         return self.ns
 
 
@@ -47,8 +49,8 @@ class UniformLatency:
         self.low_ns = low_ns
         self.high_ns = high_ns
 
-    def draw(self, draws: Draws, purpose: str, key: str) -> int:
-        return self.low_ns + int(draws.uniform(purpose, key) * (self.high_ns - self.low_ns + 1))
+    def draw(self, draws: Draws, purpose: str, name: str, earlier: int) -> int:
+        return self.low_ns + int(draws.uniform(purpose, _key(name, earlier)) * (self.high_ns - self.low_ns + 1))
 
 
 class LogNormalLatency:
@@ -62,8 +64,8 @@ class LogNormalLatency:
         self.median_ns = median_ns
         self.sigma = sigma
 
-    def draw(self, draws: Draws, purpose: str, key: str) -> int:
-        return int(self.median_ns * math.exp(self.sigma * draws.normal(purpose, key)))
+    def draw(self, draws: Draws, purpose: str, name: str, earlier: int) -> int:
+        return int(self.median_ns * math.exp(self.sigma * draws.normal(purpose, _key(name, earlier))))
 
 
 class MeasuredLatency:
@@ -76,5 +78,9 @@ class MeasuredLatency:
             raise ValueError("measured latencies must be some, and none negative")
         self.samples = tuple(samples)
 
-    def draw(self, draws: Draws, purpose: str, key: str) -> int:
-        return self.samples[int(draws.uniform(purpose, key) * len(self.samples))]
+    def draw(self, draws: Draws, purpose: str, name: str, earlier: int) -> int:
+        return self.samples[int(draws.uniform(purpose, _key(name, earlier)) * len(self.samples))]
+
+
+def _key(name: str, earlier: int) -> str:
+    return f"{name}.{earlier}" if earlier else name

@@ -40,10 +40,7 @@ class Reporter:
         self._orders = orders
 
     def begin(self, order: VenueOrder) -> Act:
-        name = order.terms.intent_id
-        if order.acts:
-            name = key(name, order.acts)
-        ns = self._clock.now + self._latency.draw(self._draws, "latency.ack", name)
+        ns = self._clock.now + self._latency.draw(self._draws, "latency.ack", order.terms.intent_id, order.acts)
         order.acts += 1
         if ns < order.heard_ns:
             ns = order.heard_ns
@@ -51,7 +48,7 @@ class Reporter:
         return Act(order, ns)
 
     def begin_unknown(self, client_id: str) -> Act:
-        return Act(None, self._clock.now + self._latency.draw(self._draws, "latency.ack", client_id))
+        return Act(None, self._clock.now + self._latency.draw(self._draws, "latency.ack", client_id, 0))
 
     def tell(self, act: Act) -> None:
         """Unless nothing came of it: an order that waited for a bar's open and found it beyond its limit only rests."""
@@ -65,8 +62,3 @@ class Reporter:
             if orders.get(client_id) is order:  # not where it was refused because another has its id
                 del orders[client_id]
         self._bus.publish_all(act.events)
-
-
-def key(intent_id: str, count: int) -> str:
-    """The name of the ``count``-th message of its kind about an intent: the first has none."""
-    return f"{intent_id}.{count}" if count else intent_id

@@ -379,14 +379,14 @@ class Runner:
                 self._bus.publish(self._decision(seat, wish))
             else:
                 self.divert(seat, wish, bar)
-        elif isinstance(wish, PairIntent):
-            self._grant_pair(seat, wish, bar)
-        elif isinstance(wish, Adaptation):
-            self._bus.publish(ParametersAdapted(now, seat.id, wish.before, wish.after, wish.reason))
         elif isinstance(wish, CancelIntent):
             self._bus.publish(CancelRequested(now, wish.intent_id, seat.id, wish.reason))
-        else:
+        elif isinstance(wish, ReplaceIntent):
             self._bus.publish(ReplaceRequested(now, wish.intent_id, seat.id, wish.limit, wish.size, wish.reason))
+        elif isinstance(wish, PairIntent):
+            self._grant_pair(seat, wish, bar)
+        else:
+            self._bus.publish(ParametersAdapted(now, seat.id, wish.before, wish.after, wish.reason))
         if witness is not None:
             witness.acted(seat.id)
 
@@ -434,17 +434,17 @@ def _check(seat: Seat, wish: object) -> None:
             raise ValueError(f"confidence is a fraction, not {wish.confidence}")
         if wish.meta is None and wish.reason.isascii():
             return
+    elif isinstance(wish, (CancelIntent, ReplaceIntent)):
+        if wish.intent_id.rpartition("-")[0] != seat.id:
+            raise ValueError(f"{wish.intent_id!r} is not an intent of {seat.id}")
+        if wish.reason.isascii():
+            return
     elif isinstance(wish, PairIntent):
         for leg in (wish.first, wish.second):
             if not isinstance(leg, Intent) or leg.action is _HOLD:
                 raise TypeError("the legs of a pair are two intents that want something")
             _check(seat, leg)
         return
-    elif isinstance(wish, (CancelIntent, ReplaceIntent)):
-        if wish.intent_id.rpartition("-")[0] != seat.id:
-            raise ValueError(f"{wish.intent_id!r} is not an intent of {seat.id}")
-        if wish.reason.isascii():
-            return
     elif isinstance(wish, Adaptation):
         pass
     else:
