@@ -270,6 +270,22 @@ def test_peak_drawdown_and_breach_are_those_of_every_value_there_was(limit, hist
         assert len(breaches) == any(value < 100_000 * (1 - D(repr(limit))) for value in seen)
 
 
+def test_the_deepest_drawdown_is_kept_when_losses_are_counted_anew_and_by_the_next_session() -> None:
+    desk = Desk({"USDT": "1000"})
+    desk.hear(trade(100.0), fill("1", "100"), trade(50.0))
+    assert desk.equity.max_drawdown == pytest.approx(0.05)
+
+    desk.equity.rebase()
+    desk.hear(trade(45.0))
+    assert desk.equity.drawdown_from_peak() == pytest.approx(5 / 950)
+    assert desk.equity.max_drawdown == pytest.approx(0.05)
+
+    after = Desk({"USDT": "945"})
+    after.equity.restore(desk.equity.state())
+    after.hear(trade(45.0))
+    assert after.equity.max_drawdown == pytest.approx(0.05)
+
+
 def test_after_a_restart_an_asset_is_priced_by_what_priced_it_before() -> None:
     """Else equity jumps by a basis, and the bands that watch it take that for a gain or a loss."""
     desk = Desk({"USDT": "1000", "BTC": "1"})

@@ -133,6 +133,16 @@ def test_a_latency_is_the_same_for_the_same_message_and_differs_between_messages
     assert not isinstance(model, UniformLatency) or all(50 * MS <= draw <= 200 * MS for draw in draws)
 
 
+def test_each_message_about_an_order_takes_its_own_time():
+    venue = quoted(Venue(instant(entry=UniformLatency(), cancel=UniformLatency())))
+    venue.order(BUY, LIMIT, "1", "98", client_id="mine")
+    for _ in range(2):
+        venue.exchange.replace("mine", D(97), D(1))
+        venue.exchange.cancel("mine")
+
+    assert len({message.due_ns for message in venue.exchange.wire.messages}) == 5
+
+
 REPLACEMENTS = [
     ("a smaller size keeps the place", "98", "0.5", True),
     ("the same terms keep the place", "98", "1", True),
