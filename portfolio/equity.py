@@ -248,11 +248,9 @@ class Equity:
 
     def rebase(self) -> None:
         """Count losses from here on, from the start and from the peak. Raises CannotValue."""
-        self.start = self.value()
         self._deepest = self.max_drawdown
-        self._start = self.peak = self._low = float(self.start)
-        if self._alarm is not None:
-            self._alarm.measure_from(self.start)
+        self._start_at(self.value())
+        self.peak = self._low = self._start
         if self._guard is not None:
             self._guard.level = math.inf
         self._measure_again()
@@ -436,10 +434,7 @@ class Equity:
             return
         if self.start is None:
             carried, self._carried = self._carried, None
-            self.start = carried.start if carried is not None and carried.start is not None else self.value()
-            self._start = float(self.start)
-            if self._alarm is not None:
-                self._alarm.measure_from(self.start)
+            self._start_at(carried.start if carried is not None and carried.start is not None else self.value())
         if begin and self._begun_ns is None:
             self._begun_ns = self._clock.now
         self._moves_left = _MOVES
@@ -449,6 +444,11 @@ class Equity:
         if held or self._is_waiting:
             self._listen(waiting=self._begun_ns is None, depth=self._depth(held))
         self._look()
+
+    def _start_at(self, equity: Decimal) -> None:
+        self.start, self._start = equity, float(equity)
+        if self._alarm is not None:
+            self._alarm.measure_from(equity)
 
     def _measure(self) -> tuple[float, dict[str, Held]]:
         """The float twin of ``value``, and the weight each mark has in it."""

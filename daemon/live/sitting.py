@@ -134,7 +134,7 @@ class Sitting:
             "intents": core.runner.intents,
             "orders": core.router.orders,
             "refused": core.gate.refused,
-            "fills": self.core.router.fills,
+            "fills": core.router.fills,
             "equity_end": money.plain(worth) if worth.is_finite() else None,
             "state": core.switch.state.value,
             "reason": reason,

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from daemon.session import replace_file
 
@@ -44,6 +44,7 @@ class Place:
 
 
 SOURCE = Path(__file__).parents[1] / "service"
+_HIDDEN = {("/", "home"), ("/", "root")}  # by ProtectHome= (systemd.exec(5))
 OPT = Place("/opt/argus/bin/python", "/opt/argus/lib/python3.11/site-packages/daemon", "/opt/argus/bin/argus")
 
 
@@ -52,8 +53,7 @@ def render(name: str, place: Place) -> str:
     text = (SOURCE / name).read_text("utf-8")
     if name in FILES[ELSEWHERE]:
         return text
-    # What ProtectHome= hides (systemd.exec(5)).
-    at_home = any(path.startswith(("/home/", "/root/")) for path in (place.python, place.packages, place.argus))
+    at_home = any(PurePosixPath(path).parts[:2] in _HIDDEN for path in (place.python, place.packages, place.argus))
     words = {
         OPT.argus: place.argus,
         OPT.python: place.python,

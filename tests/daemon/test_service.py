@@ -47,6 +47,15 @@ def test_for_another_place_nothing_is_left_of_opt(name):
     assert "su argus" not in text
 
 
+@pytest.mark.parametrize(
+    ("root", "word"), [("home/me", "read-only"), ("root", "read-only"), ("srv/home", "yes"), ("homes", "yes")]
+)
+def test_a_unit_may_read_the_homes_only_where_the_installation_is_in_one(root, word):
+    place = install.Place(f"/{root}/bin/python", "/srv/lib/daemon", "/srv/argus")
+
+    assert f"ProtectHome={word}\n" in install.render("argus.service", place)
+
+
 def test_an_agents_unit_is_the_daemons_under_the_instances_name():
     both = zip(*((DEPLOY / unit).read_text().splitlines() for unit in UNITS), strict=True)
 

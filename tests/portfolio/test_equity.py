@@ -270,6 +270,29 @@ def test_peak_drawdown_and_breach_are_those_of_every_value_there_was(limit, hist
         assert len(breaches) == any(value < 100_000 * (1 - D(repr(limit))) for value in seen)
 
 
+def test_an_alarm_set_before_there_was_a_start_is_measured_from_it() -> None:
+    desk, breaches = Desk({"USDT": "1000", "ETH": "10"}), list[str]()
+    desk.equity.arm(0.1, lambda: breaches.append("breach"))
+
+    desk.hear(trade(100.0, OTHER), trade(81.0, OTHER))
+    assert breaches == []
+    desk.hear(trade(79.0, OTHER))
+    assert breaches == ["breach"]
+
+
+def test_an_alarm_is_measured_from_the_new_start_when_losses_are_counted_anew() -> None:
+    desk, breaches = Desk({"USDT": "1000", "ETH": "10"}), list[str]()
+    desk.hear(trade(100.0, OTHER))
+    desk.equity.arm(0.1, lambda: breaches.append("breach"))
+    desk.hear(trade(300.0, OTHER))
+    desk.equity.rebase()
+
+    desk.hear(trade(261.0, OTHER))
+    assert breaches == []
+    desk.hear(trade(259.0, OTHER))
+    assert breaches == ["breach"]
+
+
 def test_the_deepest_drawdown_is_kept_when_losses_are_counted_anew_and_by_the_next_session() -> None:
     desk = Desk({"USDT": "1000"})
     desk.hear(trade(100.0), fill("1", "100"), trade(50.0))
